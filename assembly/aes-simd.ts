@@ -1,0 +1,234 @@
+/**
+ * AES by vector permutation, for builds with SIMD. Constant time: no branch and no address depends
+ * on a key or on data; table reads are byte shuffles inside a register (vec.ts).
+ *
+ * A block is held by rows (row r in 32-bit lane r) and in tower form (aes-tables.ts), so that
+ * MixColumns moves whole lanes. Round keys carry the affine constant 0x63 of SubBytes.
+ */
+
+import {
+  A_OVER,
+  DEC_63,
+  DEC_IN,
+  DEC_OUT,
+  DEC_OUT_ROWS,
+  DEC_ROUND,
+  ENC_63,
+  ENC_IN,
+  ENC_OUT,
+  ENC_OUT_ROWS,
+  ENC_SUB,
+  ENC_SUB_2,
+  INVERSE,
+  KEY_DEC,
+  KEY_DEC_FIRST,
+  KEY_ENC_LAST,
+  LAST_WORD,
+  ROT_WORD,
+  ROUND_CONSTANTS,
+  ROWS,
+  SHIFT_ROWS,
+  UNSHIFT_ROWS,
+} from './aes-tables';
+import { Vec } from './vec';
+
+/** Steps of the cipher on one block. */
+class Block {
+  /** 1 / (1/a + over) + b: io and jo of the tables. */
+  @inline static inverse(a: v128, over: v128, b: v128): v128 {
+    const table = v128.load(INVERSE);
+    return v128.xor(Vec.lookup(table, v128.xor(Vec.lookup(table, a), over)), b);
+  }
+
+  /** A linear map of every byte of x, given by its two tables. */
+  @inline static linear(x: v128, tables: usize): v128 {
+    return Vec.pair(tables, Vec.high(x), Vec.low(x));
+  }
+
+  /** The four maps at `tables`, map n taken from n rows below, summed. */
+  @inline static mix(tables: usize, a: v128, b: v128): v128 {
+    const c0 = Vec.pair(tables, a, b);
+    const c1 = Vec.pair(tables + 32, a, b);
+    const c2 = Vec.pair(tables + 64, a, b);
+    const c3 = Vec.pair(tables + 96, a, b);
+    return v128.xor(
+      v128.xor(c0, v128.shuffle<i32>(c1, c1, 1, 2, 3, 0)),
+      v128.xor(v128.shuffle<i32>(c2, c2, 2, 3, 0, 1), v128.shuffle<i32>(c3, c3, 3, 0, 1, 2)),
+    );
+  }
+
+  @inline static encryptRound(x: v128, key: v128): v128 {
+    const s = Vec.arrange(x, SHIFT_ROWS);
+    const i = Vec.high(s);
+    const k = Vec.low(s);
+    const j = v128.xor(i, k);
+    const over = Vec.lookup(v128.load(A_OVER), k);
+    const io = Block.inverse(i, over, j);
+    const jo = Block.inverse(j, over, i);
+    // 2 * x0 + 3 * x1 + x2 + x3 as (2 * x0 + x1) + (2 * x1 + x2) + x3, rows counted downwards.
+    const once = Vec.pair(ENC_SUB, io, jo);
+    const half = v128.xor(Vec.pair(ENC_SUB_2, io, jo), v128.shuffle<i32>(once, once, 1, 2, 3, 0));
+    return v128.xor(
+      v128.xor(half, v128.shuffle<i32>(half, half, 1, 2, 3, 0)),
+      v128.xor(v128.shuffle<i32>(once, once, 3, 0, 1, 2), key),
+    );
+  }
+
+  @inline static decryptRound(x: v128, key: v128): v128 {
+    const s = Vec.arrange(x, UNSHIFT_ROWS);
+    const i = Vec.high(s);
+    const k = Vec.low(s);
+    const j = v128.xor(i, k);
+    const over = Vec.lookup(v128.load(A_OVER), k);
+    const io = Block.inverse(i, over, j);
+    const jo = Block.inverse(j, over, i);
+    return v128.xor(Block.mix(DEC_ROUND, io, jo), key);
+  }
+
+  /** The last SubBytes or InvSubBytes, out of tower form; `order` shifts the rows. */
+  @inline static last(x: v128, tables: usize, order: usize, key: v128): v128 {
+    const i = Vec.high(x);
+    const k = Vec.low(x);
+    const j = v128.xor(i, k);
+    const over = Vec.lookup(v128.load(A_OVER), k);
+    const io = Block.inverse(i, over, j);
+    const jo = Block.inverse(j, over, i);
+    return v128.xor(Vec.arrange(Vec.pair(tables, io, jo), order), key);
+  }
+
+  /** Into rows and tower form, then the first round key. */
+  @inline static first(x: v128, tables: usize, key: v128): v128 {
+    return v128.xor(Block.linear(Vec.arrange(x, ROWS), tables), key);
+  }
+}
+
+/** Steps of the key schedule, on round keys by rows and in tower form. */
+class Schedule {
+  /**
+   * The round key after `back` (4 or 8 words back), from `previous`, the round key before it;
+   * `order` picks its last word, `constant` is 0x63 with or without a round constant.
+   */
+  @inline static next(back: v128, previous: v128, order: usize, constant: v128): v128 {
+    const s = Vec.arrange(previous, order);
+    const i = Vec.high(s);
+    const k = Vec.low(s);
+    const j = v128.xor(i, k);
+    const over = Vec.lookup(v128.load(A_OVER), k);
+    const io = Block.inverse(i, over, j);
+    const jo = Block.inverse(j, over, i);
+    const pairs = v128.xor(back, i32x4.shl(back, 8));
+    const sums = v128.xor(pairs, i32x4.shl(pairs, 16));
+    return v128.xor(v128.xor(sums, constant), Vec.pair(ENC_SUB, io, jo));
+  }
+
+  /** 0x63 in every byte and round constant n in row 0. */
+  @inline static constant(n: i32): v128 {
+    const row: i32 = load<u8>(ROUND_CONSTANTS + n);
+    return i32x4.replace_lane(Vec.bytes(ENC_63), 0, row * 0x01010101);
+  }
+}
+
+/** Encrypts the 16 bytes at src into dst. */
+export function simdEncrypt(schedule: usize, rounds: i32, src: usize, dst: usize): void {
+  let s = Block.first(v128.load(src), ENC_IN, v128.load(schedule));
+  let key = schedule + 16;
+  const end = schedule + (rounds << 4);
+  for (; key < end; key += 16) s = Block.encryptRound(s, v128.load(key));
+  v128.store(dst, Block.last(s, ENC_OUT, ENC_OUT_ROWS, v128.load(end)));
+}
+
+/** Decrypts the 16 bytes at src into dst. */
+export function simdDecrypt(schedule: usize, rounds: i32, src: usize, dst: usize): void {
+  v128.store(dst, decryptOne(schedule, rounds, v128.load(src)));
+}
+
+function decryptOne(schedule: usize, rounds: i32, x: v128): v128 {
+  let s = Block.first(x, DEC_IN, v128.load(schedule));
+  let key = schedule + 16;
+  const end = schedule + (rounds << 4);
+  for (; key < end; key += 16) s = Block.decryptRound(s, v128.load(key));
+  return Block.last(s, DEC_OUT, DEC_OUT_ROWS, v128.load(end));
+}
+
+/** CBC decryption of n blocks, three at a time. */
+export function simdCbcDecrypt(
+  schedule: usize,
+  rounds: i32,
+  iv: usize,
+  src: usize,
+  dst: usize,
+  blocks: i32,
+): void {
+  let before = v128.load(iv);
+  const end = schedule + (rounds << 4);
+  const endKey = v128.load(end);
+  for (; blocks >= 3; blocks -= 3, src += 48, dst += 48) {
+    const x0 = v128.load(src);
+    const x1 = v128.load(src, 16);
+    const x2 = v128.load(src, 32);
+    const firstKey = v128.load(schedule);
+    let s0 = Block.first(x0, DEC_IN, firstKey);
+    let s1 = Block.first(x1, DEC_IN, firstKey);
+    let s2 = Block.first(x2, DEC_IN, firstKey);
+    for (let at = schedule + 16; at < end; at += 16) {
+      const key = v128.load(at);
+      s0 = Block.decryptRound(s0, key);
+      s1 = Block.decryptRound(s1, key);
+      s2 = Block.decryptRound(s2, key);
+    }
+    s0 = Block.last(s0, DEC_OUT, DEC_OUT_ROWS, endKey);
+    s1 = Block.last(s1, DEC_OUT, DEC_OUT_ROWS, endKey);
+    s2 = Block.last(s2, DEC_OUT, DEC_OUT_ROWS, endKey);
+    v128.store(dst, v128.xor(s0, before));
+    v128.store(dst, v128.xor(s1, x0), 16);
+    v128.store(dst, v128.xor(s2, x1), 32);
+    before = x2;
+  }
+  for (; blocks > 0; blocks--, src += 16, dst += 16) {
+    const x = v128.load(src);
+    v128.store(dst, v128.xor(decryptOne(schedule, rounds, x), before));
+    before = x;
+  }
+}
+
+/** Expands a key of 16 or 32 bytes; `decrypt` is 1 for the equivalent inverse cipher. */
+export function simdExpand(key: usize, keyLen: i32, schedule: usize, decrypt: i32): void {
+  const rounds = (keyLen >> 2) + 6;
+  let a = Block.linear(Vec.arrange(v128.load(key), ROWS), ENC_IN);
+  putKey(schedule, 0, rounds, a, decrypt);
+  if (keyLen == 16) {
+    for (let n = 1; n <= 10; n++) {
+      a = Schedule.next(a, a, ROT_WORD, Schedule.constant(n - 1));
+      putKey(schedule, n, rounds, a, decrypt);
+    }
+  } else {
+    let b = Block.linear(Vec.arrange(v128.load(key, 16), ROWS), ENC_IN);
+    putKey(schedule, 1, rounds, b, decrypt);
+    for (let n = 2; n <= 14; n += 2) {
+      a = Schedule.next(a, b, ROT_WORD, Schedule.constant((n >> 1) - 1));
+      putKey(schedule, n, rounds, a, decrypt);
+      if (n == 14) break;
+      b = Schedule.next(b, a, LAST_WORD, Vec.bytes(ENC_63));
+      putKey(schedule, n + 1, rounds, b, decrypt);
+    }
+  }
+  if (decrypt) v128.store(schedule + (rounds << 4), v128.load(key));
+}
+
+/** Puts round key n where the cipher will look for it, in the form that it needs there. */
+function putKey(schedule: usize, n: i32, rounds: i32, key: v128, decrypt: i32): void {
+  if (decrypt) {
+    const at = schedule + ((rounds - n) << 4);
+    const constant = Vec.bytes(DEC_63);
+    if (n == rounds) v128.store(at, v128.xor(Block.linear(key, KEY_DEC_FIRST), constant));
+    else v128.store(at, v128.xor(Block.mix(KEY_DEC, Vec.high(key), Vec.low(key)), constant));
+  } else {
+    const at = schedule + (n << 4);
+    if (n == 0) v128.store(at, key);
+    else if (n < rounds) v128.store(at, v128.xor(key, Vec.bytes(ENC_63)));
+    else {
+      const standard = Vec.arrange(Block.linear(key, KEY_ENC_LAST), ROWS);
+      v128.store(at, v128.xor(standard, Vec.bytes(0x63)));
+    }
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * AES-128 and AES-256, constant time in key and data: FIPS 197, and CBC of SP 800-38A. With SIMD the
+ * cipher is aes-simd.ts, without it is aes-plain.ts; a schedule of the one is nothing to the other.
+ */
+
+import { plainCbcDecrypt, plainDecrypt, plainEncrypt, plainExpand, plainWipe } from './aes-plain';
+import { simdCbcDecrypt, simdDecrypt, simdEncrypt, simdExpand } from './aes-simd';
+
+/** Bytes of a key schedule: 15 round keys, the number of AES-256. */
+export const AES_SCHEDULE_LEN: i32 = 240;
+/** Rounds of AES-128 and of AES-256. */
+export const AES128_ROUNDS: i32 = 10;
+export const AES256_ROUNDS: i32 = 14;
+
+/** Expands a key of 16 or 32 bytes at `key` for encryption, into AES_SCHEDULE_LEN bytes. */
+export function aesExpandEncrypt(key: usize, keyLen: i32, schedule: usize): void {
+  if (ASC_FEATURE_SIMD) simdExpand(key, keyLen, schedule, 0);
+  else plainExpand(key, keyLen, schedule);
+}
+
+/** Expands a key of 16 or 32 bytes at `key` for decryption, into AES_SCHEDULE_LEN bytes. */
+export function aesExpandDecrypt(key: usize, keyLen: i32, schedule: usize): void {
+  if (ASC_FEATURE_SIMD) simdExpand(key, keyLen, schedule, 1);
+  else plainExpand(key, keyLen, schedule);
+}
+
+/** Encrypts the 16 bytes at src into dst; they may be the same. */
+export function aesEncryptBlock(schedule: usize, rounds: i32, src: usize, dst: usize): void {
+  if (ASC_FEATURE_SIMD) simdEncrypt(schedule, rounds, src, dst);
+  else plainEncrypt(schedule, rounds, src, dst);
+}
+
+/** Decrypts the 16 bytes at src into dst; they may be the same. */
+export function aesDecryptBlock(schedule: usize, rounds: i32, src: usize, dst: usize): void {
+  if (ASC_FEATURE_SIMD) simdDecrypt(schedule, rounds, src, dst);
+  else plainDecrypt(schedule, rounds, src, dst);
+}
+
+/** CBC encryption of `blocks` blocks at src into dst (which may not overlap); iv is 16 bytes. */
+export function aesCbcEncrypt(
+  schedule: usize,
+  rounds: i32,
+  iv: usize,
+  src: usize,
+  dst: usize,
+  blocks: i32,
+): void {
+  let before = iv;
+  for (; blocks > 0; blocks--, src += 16, dst += 16) {
+    store<u64>(dst, load<u64>(src) ^ load<u64>(before));
+    store<u64>(dst + 8, load<u64>(src + 8) ^ load<u64>(before + 8));
+    aesEncryptBlock(schedule, rounds, dst, dst);
+    before = dst;
+  }
+}
+
+/** CBC decryption of `blocks` blocks at src into dst (which may not overlap); iv is 16 bytes. */
+export function aesCbcDecrypt(
+  schedule: usize,
+  rounds: i32,
+  iv: usize,
+  src: usize,
+  dst: usize,
+  blocks: i32,
+): void {
+  if (ASC_FEATURE_SIMD) simdCbcDecrypt(schedule, rounds, iv, src, dst, blocks);
+  else plainCbcDecrypt(schedule, rounds, iv, src, dst, blocks);
+}
+
+/** Zeroes the static scratch of the cipher; with SIMD everything stays in locals. */
+export function aesWipe(): void {
+  if (!ASC_FEATURE_SIMD) plainWipe();
+}

@@ -1,0 +1,251 @@
+/**
+ * Verification of an authorizer (Ceph: CephxProtocol.cc, cephx_verify_authorizer; spec section 13).
+ *
+ * Two stages. What public bytes decide ends at once, by name. After the secret is found there is
+ * no early exit: opening, padding, magic, decoding, plausibility and part b each set bits in one
+ * mask, whatever failed before, so that with `aes` (a cipher without MAC) the work depends on the
+ * lengths of the input alone. The lowest bit is the ordered check for the operator's log; a caller
+ * sees one refusal until part b has opened.
+ */
+
+import {
+  AUTHORIZER_LEN_MAX,
+  CHECK_AUTHORIZE_CIPHERTEXT_LENGTH,
+  CHECK_AUTHORIZE_ENVELOPE_MAGIC,
+  CHECK_AUTHORIZE_ENVELOPE_SHORT,
+  CHECK_AUTHORIZE_MAC,
+  CHECK_AUTHORIZE_PADDING,
+  CHECK_AUTHORIZER_MODE,
+  CHECK_AUTHORIZER_SERVICE,
+  CHECK_GLOBAL_ID,
+  CHECK_LIMIT,
+  CHECK_OK,
+  CHECK_OUTER_TRAILING,
+  CHECK_OUTER_TRUNCATED,
+  CHECK_SECRET_UNKNOWN,
+  CHECK_SESSION_KEY_EMPTY,
+  CHECK_TICKET_CIPHERTEXT_LENGTH,
+  CHECK_TICKET_ENVELOPE_MAGIC,
+  CHECK_TICKET_ENVELOPE_SHORT,
+  CHECK_TICKET_KEY_EMPTY,
+  CHECK_TICKET_MAC,
+  CHECK_TICKET_PADDING,
+  HOST_GENERAL_SECRET,
+  HOST_PLAUSIBILITY,
+  KEY_TYPE_AES,
+  KEY_TYPE_AES256K,
+  PLAUSIBILITY_STRICT,
+  USAGE_AUTHORIZE,
+} from './abi';
+import { aesWipe } from './aes';
+import { HOST, plain } from './arena';
+import { wipe, zeroSpare } from './bytes';
+import { CBC_OPEN_LEN, cbcOpen, cbcPrepareOpen } from './cbc';
+import { ENVELOPE_LEN, ENVELOPE_MAGIC } from './cryptokey';
+import { plausibility } from './plausibility';
+import {
+  bit,
+  DECODE_SPARE,
+  decodeAuthorize,
+  decodeTicketInfo,
+  infoGlobalId,
+  infoKeyType,
+  infoSecret,
+  infoSecretLen,
+} from './protocol';
+import { k256Decrypt, k256MacOk, k256PrepareOpen, rfc8009Wipe } from './rfc8009';
+import { SECRET_BYTES, SECRET_PREPARED, SECRET_TYPE, secretFind } from './secrets';
+import { sha2Wipe } from './sha2';
+
+/** CephXAuthorizer: part a up to the blob's length: u8, u64, u32, u8, u64, u32. */
+const PART_A_LEN: i32 = 26;
+const GENERAL_SECRET_ID: u64 = 0xffffffffffffffff;
+
+/** What the public bytes say; valid after `authorizerDecode`. */
+export let declaredGlobalId: u64 = 0;
+export let declaredSecretId: u64 = 0;
+export let secretSlot: usize = 0;
+let blob: usize = 0;
+let blobLen: i32 = 0;
+let sealed: usize = 0;
+let sealedBytes: i32 = 0;
+
+/** Stands for a session key where none decoded, so that the work stays the same. */
+const DUMMY_SECRET: usize = memory.data(128, 16);
+/** Prepared session key: K256_OPEN_LEN bytes, of which CBC_OPEN_LEN serve key type aes. */
+const PREPARED: usize = memory.data(384, 16);
+const PREPARED_LEN: i32 = 384;
+
+/**
+ * Decodes part a and the frame of part b of `len` bytes at p and finds the service secret.
+ * Decides from public bytes only. Returns CHECK_OK or the check that failed.
+ */
+export function authorizerDecode(p: usize, len: i32, service: u32): i32 {
+  if (len > AUTHORIZER_LEN_MAX) return CHECK_LIMIT;
+  if (len < 1) return CHECK_OUTER_TRUNCATED;
+  const strict = load<u32>(HOST + HOST_PLAUSIBILITY) == PLAUSIBILITY_STRICT;
+  const mode: u32 = load<u8>(p);
+  if (mode < 1 || mode > 9 || (strict && mode != 1)) return CHECK_AUTHORIZER_MODE;
+  if (len < PART_A_LEN) return CHECK_OUTER_TRUNCATED;
+  declaredGlobalId = load<u64>(p + 1);
+  const declaredService = load<u32>(p + 9);
+  declaredSecretId = load<u64>(p + 14);
+  const left: u32 = len - PART_A_LEN;
+  const ticketLen = load<u32>(p + 22);
+  if (ticketLen > left || left - ticketLen < 4) return CHECK_OUTER_TRUNCATED;
+  blob = p + PART_A_LEN;
+  blobLen = ticketLen as i32;
+  const rest = left - ticketLen - 4;
+  const partLen = load<u32>(blob + blobLen);
+  if (partLen > rest) return CHECK_OUTER_TRUNCATED;
+  if (strict && partLen < rest) return CHECK_OUTER_TRAILING;
+  sealed = blob + blobLen + 4;
+  sealedBytes = partLen as i32;
+  if (declaredService != service) return CHECK_AUTHORIZER_SERVICE;
+  if (declaredSecretId == GENERAL_SECRET_ID && load<u32>(HOST + HOST_GENERAL_SECRET) == 0) {
+    return CHECK_SECRET_UNKNOWN;
+  }
+  secretSlot = secretFind(service, declaredSecretId);
+  return secretSlot == 0 ? CHECK_SECRET_UNKNOWN : CHECK_OK;
+}
+
+/** Bits that are not a matter of authentication: plausibility is judged after it. */
+export const HARDEN_BITS: u64 = 0x1fc00;
+/** Bits with any of which nothing in the ticket was decoded: all but padding and trailing bytes. */
+export const TICKET_BITS: u64 = 0x1f7;
+
+/** The mask of failed rules; bit i is check CHECK_FOLD + i. Leaves `info` and `authorize` set. */
+export function authorizerOpen(): u64 {
+  const level = load<i32>(HOST + HOST_PLAUSIBILITY);
+  const strict = (level == PLAUSIBILITY_STRICT) as i32;
+  let failed = openTicket(strict);
+  const ticket = plain + openedFrom;
+  failed |= envelope(ticket, openedBytes, CHECK_TICKET_ENVELOPE_SHORT, CHECK_TICKET_ENVELOPE_MAGIC);
+  failed |= decodeTicketInfo(ticket, openedBytes, strict);
+  if (load<u32>(secretSlot + SECRET_TYPE) == KEY_TYPE_AES) {
+    failed |= plausibility(level, secretSlot);
+  }
+  failed |= bit(CHECK_GLOBAL_ID, (infoGlobalId != declaredGlobalId) as i32);
+  return failed | openAuthorize(strict);
+}
+
+/** Where in `plain` the last opening left its plaintext, and how long it is. */
+let openedFrom: usize = 0;
+let openedBytes: i32 = 0;
+
+function openTicket(strict: i32): u64 {
+  const empty = load<u32>(secretSlot + SECRET_BYTES) == 0;
+  const aes = load<u32>(secretSlot + SECRET_TYPE) == KEY_TYPE_AES;
+  openedFrom = 0;
+  openedBytes = 0;
+  // The spare bytes behind the plaintext are read by the decoder whatever it says.
+  if (empty) return clear() | bit(CHECK_TICKET_KEY_EMPTY, 1);
+  if (aes) {
+    if (blobLen == 0 || (blobLen & 15) != 0)
+      return clear() | bit(CHECK_TICKET_CIPHERTEXT_LENGTH, 1);
+    cbcOpen(secretSlot + SECRET_PREPARED, blob, blobLen, plain);
+    zeroSpare(plain + blobLen);
+    openedBytes = blobLen - stripLen(plain, blobLen);
+    return bit(CHECK_TICKET_PADDING, strict & paddingBad(plain, blobLen));
+  }
+  if (blobLen < 40) return clear() | bit(CHECK_TICKET_CIPHERTEXT_LENGTH, 1);
+  const ok = k256MacOk(secretSlot + SECRET_PREPARED, blob, blobLen);
+  // After a MAC mismatch the decryption runs for its time only; nothing is read from it.
+  k256Decrypt(secretSlot + SECRET_PREPARED, blob, blobLen, plain);
+  zeroSpare(plain + blobLen - 24);
+  openedFrom = 16;
+  openedBytes = blobLen - 40;
+  return bit(CHECK_TICKET_MAC, ok ^ 1);
+}
+
+function clear(): u64 {
+  zeroSpare(plain);
+  return 0;
+}
+
+/**
+ * Opens part b. Which ciphers run is decided by its length, never by the session key's type: a
+ * length that only one cipher can have runs that one, a length that both can have runs both.
+ */
+function openAuthorize(strict: i32): u64 {
+  const usable = (infoSecretLen > 0) as i32;
+  const isAes = usable & ((infoKeyType == KEY_TYPE_AES) as i32);
+  const is256 = usable & ((infoKeyType == KEY_TYPE_AES256K) as i32);
+  const fits128 = isAes & ((infoSecretLen >= 16) as i32) & inBuffer(16);
+  const fits256 = is256 & ((infoSecretLen >= 32) as i32) & inBuffer(infoSecretLen);
+  const canAes = sealedBytes > 0 && (sealedBytes & 15) == 0;
+  const can256 = sealedBytes >= 40;
+  const out = plain + room(blobLen);
+  let failed =
+    bit(CHECK_SESSION_KEY_EMPTY, (isAes | is256) ^ 1) |
+    bit(CHECK_AUTHORIZE_CIPHERTEXT_LENGTH, (isAes & (!canAes as i32)) | (is256 & (!can256 as i32)));
+  zeroSpare(out);
+  let n = 0;
+  if (canAes) {
+    cbcPrepareOpen(select(infoSecret, DUMMY_SECRET, fits128), PREPARED);
+    cbcOpen(PREPARED, sealed, sealedBytes, out);
+    zeroSpare(out + sealedBytes);
+    n = sealedBytes - stripLen(out, sealedBytes);
+    failed |= bit(CHECK_AUTHORIZE_PADDING, isAes & strict & paddingBad(out, sealedBytes));
+  }
+  let opened = out;
+  if (can256) {
+    const second = canAes ? out + room(sealedBytes) : out;
+    const secret = select(infoSecret, DUMMY_SECRET, fits256);
+    k256PrepareOpen(secret, select(infoSecretLen, 32, fits256), USAGE_AUTHORIZE, PREPARED);
+    const ok = k256MacOk(PREPARED, sealed, sealedBytes);
+    k256Decrypt(PREPARED, sealed, sealedBytes, second);
+    zeroSpare(second + sealedBytes - 24);
+    failed |= bit(CHECK_AUTHORIZE_MAC, is256 & (ok ^ 1));
+    const take256 = canAes ? is256 : 1;
+    opened = select(second + 16, out, take256);
+    n = select(sealedBytes - 40, n, take256);
+  }
+  failed |= envelope(opened, n, CHECK_AUTHORIZE_ENVELOPE_SHORT, CHECK_AUTHORIZE_ENVELOPE_MAGIC);
+  return failed | decodeAuthorize(opened, n, strict);
+}
+
+/** Bytes that n bytes of plaintext and the spare behind them take in `plain`, aligned. */
+function room(n: i32): usize {
+  return (n + DECODE_SPARE + 31) & ~15;
+}
+
+/** Wipes what `authorizerOpen` left: both plaintexts, the session key and what derives from it. */
+export function authorizerWipe(): void {
+  // A second plaintext of part b exists only for lengths that both ciphers can have.
+  const seconds = (sealedBytes & 15) == 0 ? 2 : 1;
+  wipe(plain, room(blobLen) + seconds * room(sealedBytes));
+  if (sealedBytes >= 40 || load<u32>(secretSlot + SECRET_TYPE) == KEY_TYPE_AES256K) {
+    wipe(PREPARED, PREPARED_LEN);
+    sha2Wipe();
+    rfc8009Wipe();
+  } else wipe(PREPARED, CBC_OPEN_LEN);
+  aesWipe();
+}
+
+function inBuffer(n: i32): i32 {
+  return (infoSecret + n <= plain + openedFrom + openedBytes) as i32;
+}
+
+/** Ceph's rule (Crypto.cc): strip min(last byte, 16), look at nothing else. */
+function stripLen(p: usize, n: i32): i32 {
+  const last: u32 = load<u8>(p + n - 1);
+  return select(last, 16, last < 16) as i32;
+}
+
+/** 1 unless the padding is exactly PKCS#7. All 16 last bytes are read, whatever they say. */
+function paddingBad(p: usize, n: i32): i32 {
+  const last: i32 = load<u8>(p + n - 1);
+  let bad = ((last - 1) >>> 4 != 0) as i32;
+  for (let i = 1; i <= 16; i++) {
+    const inside = (i <= last) as i32;
+    bad |= inside & ((load<u8>(p + n - i) != last) as i32);
+  }
+  return bad;
+}
+
+function envelope(p: usize, n: i32, short: i32, magic: i32): u64 {
+  return (
+    bit(short, (n < ENVELOPE_LEN) as i32) | bit(magic, (load<u64>(p + 1) != ENVELOPE_MAGIC) as i32)
+  );
+}

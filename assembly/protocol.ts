@@ -1,0 +1,145 @@
+/**
+ * The cephx structures that the core opens: decoding is total and, for bytes that a cipher without
+ * MAC may have garbled, straight-line: every load happens for every input, offsets are clamped
+ * into the buffer by arithmetic, and each rule that fails sets a bit. Spec sections 2, 8, 9.
+ */
+
+import {
+  CHECK_AUTHORIZE_TRAILING,
+  CHECK_AUTHORIZE_TRUNCATED,
+  CHECK_FOLD,
+  CHECK_SESSION_KEY_LENGTH,
+  CHECK_SESSION_KEY_TYPE,
+  CHECK_TICKET_TRAILING,
+  CHECK_TICKET_TRUNCATED,
+  KEY_SECRET_LEN_MAX,
+  KEY_TYPE_AES256K,
+} from './abi';
+import { less64 } from './bytes';
+import { secretLenMin } from './cryptokey';
+
+/**
+ * CephXServiceTicketInfo (mon -> service, sealed; usage 0x30), after the 9-byte envelope:
+ *
+ *   9 u8 struct_v · AuthTicket { 10 u8 v · 11 u32 name.type · 15 u32 L · 19 L bytes name.id ·
+ *   19+L u64 global_id · u64 auid (v >= 2) · utime created · utime expires ·
+ *   AuthCapsInfo { u8 v · u8 allow_all · u32 C · C bytes } · u32 flags } ·
+ *   CryptoKey { u16 type · utime created · u16 len · secret }
+ */
+export let infoEntityType: u32 = 0;
+export let infoEntity: usize = 0;
+export let infoEntityLen: i32 = 0;
+export let infoGlobalId: u64 = 0;
+export let infoHasAuid: i32 = 0;
+export let infoAuid: u64 = 0;
+export let infoCreated: u64 = 0;
+export let infoExpires: u64 = 0;
+export let infoAllowAll: i32 = 0;
+export let infoCaps: usize = 0;
+export let infoCapsLen: i32 = 0;
+/** The session key as encoded, its type, creation utime, secret and the secret's length. */
+export let infoKey: usize = 0;
+export let infoKeyType: u32 = 0;
+export let infoKeyCreated: u64 = 0;
+export let infoSecret: usize = 0;
+export let infoSecretLen: i32 = 0;
+
+/** Longest run of fixed fields read at one clamped offset: the buffer has that much to spare. */
+export const DECODE_SPARE: i32 = 64;
+
+/** Bit of a check number in the fold. */
+export function bit(check: i32, failed: i32): u64 {
+  return (failed as u64) << (check - CHECK_FOLD);
+}
+
+/**
+ * Decodes a ServiceTicketInfo of n bytes at p (envelope included; p has n + DECODE_SPARE readable
+ * bytes) into the `info` variables and returns the bits of the rules that failed.
+ */
+export function decodeTicketInfo(p: usize, n: i32, strict: i32): u64 {
+  const end = n as u64;
+  const v = load<u8>(p + 10);
+  infoEntityType = load<u32>(p + 11);
+  const idLen = load<u32>(p + 15) as u64;
+  infoHasAuid = (v >= 2) as i32;
+  let short = less64(end, 19 + idLen);
+  const id = clamp(19, end);
+  let at = clamp(19 + idLen, end);
+  infoEntity = p + (id as usize);
+  infoEntityLen = (at - id) as i32;
+  infoGlobalId = load<u64>(p + (at as usize));
+  infoAuid = load<u64>(p + (at as usize) + 8);
+  const times = p + (at as usize) + 8 + infoHasAuid * 8;
+  infoCreated = load<u64>(times);
+  infoExpires = load<u64>(times + 8);
+  infoAllowAll = (load<u8>(times + 17) != 0) as i32;
+  const capsLen = load<u32>(times + 18) as u64;
+  // From global_id to the caps length: 8 + (8) + 8 + 8 + 2 + 4 bytes.
+  const caps = at + 30 + ((infoHasAuid * 8) as u64);
+  short |= less64(end, caps);
+  const capsAt = clamp(caps, end);
+  short |= less64(end, caps + capsLen);
+  at = clamp(caps + capsLen, end);
+  infoCaps = p + (capsAt as usize);
+  infoCapsLen = (at - capsAt) as i32;
+  return decodeSessionKey(p, at + 4, end, short, strict);
+}
+
+/** The CryptoKey at offset `key`, behind the ticket's u32 flags, is the last field. */
+function decodeSessionKey(p: usize, key: u64, end: u64, shortBefore: i32, strict: i32): u64 {
+  const short = shortBefore | less64(end, key + 12);
+  const at = clamp(key, end);
+  infoKey = p + (at as usize);
+  infoKeyType = load<u16>(infoKey);
+  infoKeyCreated = load<u64>(infoKey + 2);
+  const secretLen = load<u16>(infoKey + 10) as u64;
+  const secretEnd = key + 12 + secretLen;
+  infoSecret = p + (clamp(key + 12, end) as usize);
+  infoSecretLen = secretLen as i32;
+  const given = (secretLen != 0) as i32;
+  const badType = given & (((infoKeyType as i32) > KEY_TYPE_AES256K) as i32);
+  const badLen =
+    given &
+    (((infoSecretLen < secretLenMin(infoKeyType)) as i32) |
+      ((infoSecretLen > KEY_SECRET_LEN_MAX) as i32));
+  return (
+    bit(CHECK_TICKET_TRUNCATED, short | less64(end, secretEnd)) |
+    bit(CHECK_SESSION_KEY_TYPE, badType) |
+    bit(CHECK_SESSION_KEY_LENGTH, badLen) |
+    bit(CHECK_TICKET_TRAILING, strict & less64(secretEnd, end))
+  );
+}
+
+/**
+ * CephXAuthorize (client -> service, sealed; usage 0x10), after the envelope:
+ *
+ *   9 u8 v · 10 u64 nonce · v >= 2: 18 u8 have_challenge · 19 u64 server_challenge_plus_one
+ */
+export let authorizeNonce: u64 = 0;
+export let authorizeHaveChallenge: i32 = 0;
+export let authorizePlusOne: u64 = 0;
+
+/** Decodes a CephXAuthorize of n bytes at p (n + DECODE_SPARE readable); returns failed bits. */
+export function decodeAuthorize(p: usize, n: i32, strict: i32): u64 {
+  const end = n as u64;
+  const second = (load<u8>(p + 9) >= 2) as i32;
+  const needed = (18 + 9 * second) as u64;
+  authorizeNonce = load<u64>(p + 10);
+  authorizeHaveChallenge = second & ((load<u8>(p + 18) != 0) as i32);
+  authorizePlusOne = load<u64>(p + 19);
+  return (
+    bit(CHECK_AUTHORIZE_TRUNCATED, less64(end, needed)) |
+    bit(CHECK_AUTHORIZE_TRAILING, strict & less64(needed, end))
+  );
+}
+
+/** A utime as it lies in memory (u32 seconds, u32 nanoseconds) in nanoseconds, unnormalised. */
+export function utimeNs(utime: u64): u64 {
+  return (utime & 0xffffffff) * 1000000000 + (utime >> 32);
+}
+
+/** min(x, end) without a branch. */
+function clamp(x: u64, end: u64): u64 {
+  const over = 0 - (less64(end, x) as u64);
+  return x ^ ((x ^ end) & over);
+}
