@@ -1,0 +1,333 @@
+/**
+ * The engine: typed host of the core. Copies requests into the core's memory, calls it once, and
+ * copies the verdicts out. No Node API: runs on Node, Deno, Bun, browsers and workers.
+ */
+
+import * as abi from '../../assembly/abi.ts';
+import { HostBlock } from './host.ts';
+import { RecordWriter } from './records.ts';
+import type {
+  Build,
+  Challenge,
+  CheckRequest,
+  EngineOptions,
+  HostContext,
+  Preset,
+  ServiceId,
+  ServiceSecret,
+  SignatureScheme,
+  VerifyRequest,
+} from './types.ts';
+import { readSecrets, type Verdict, VerdictSlab } from './verdict.ts';
+import { type CoreExports, embedded, probe, start } from './wasm.ts';
+import { type RevokeOp, type RevokeSubject, type SealForm, WorkBlock } from './work.ts';
+
+const PRESETS: Readonly<Record<Preset, number>> = {
+  small: abi.PRESET_SMALL,
+  server: abi.PRESET_SERVER,
+  large: abi.PRESET_LARGE,
+};
+
+/** Random bytes that one reply may take: connection secret and confounder, rounded up. */
+const RANDOM_PER_RECORD = 96;
+const GENERAL_SECRET_ID = 0xffffffffffffffffn;
+const encoder = new TextEncoder();
+
+/** One instance of the core. Not re-entrant; use one per thread. */
+export class Engine {
+  /** Which build runs, `custom` when the caller brought the module. */
+  readonly build: Build | 'custom';
+  readonly #core: CoreExports;
+  readonly #host: HostBlock;
+  readonly #work: WorkBlock;
+  readonly #request: Uint8Array;
+  readonly #writer: RecordWriter;
+  readonly #response: number;
+  readonly #secretAt: number;
+  readonly #slab: VerdictSlab;
+
+  /** Finds a build (or takes the one given) and starts it. */
+  static async create(options: EngineOptions = {}): Promise<Engine> {
+    if (options.wasm instanceof Uint8Array) {
+      const module = await WebAssembly.compile(options.wasm as Uint8Array<ArrayBuffer>);
+      return new Engine(module, options, 'custom');
+    }
+    if (options.wasm !== undefined) return new Engine(options.wasm, options, 'custom');
+    const wanted = options.build ?? 'auto';
+    const found =
+      wanted === 'auto' ? await probe() : { build: wanted, bytes: await embedded(wanted) };
+    return new Engine(await WebAssembly.compile(found.bytes), options, found.build);
+  }
+
+  /**
+   * Starts a compiled module; `Engine.create` is the usual way.
+   *
+   * @throws RangeError when the memory of the preset cannot be had
+   */
+  constructor(module: WebAssembly.Module, options: EngineOptions, build: Build | 'custom') {
+    const core = start(module);
+    if (core.abi_version() !== abi.ABI_VERSION) {
+      throw new TypeError(
+        `Cannot start the core: expected ABI ${abi.ABI_VERSION}, got ${core.abi_version()}`,
+      );
+    }
+    const preset = options.preset ?? 'server';
+    if (core.init(PRESETS[preset]) !== 1) {
+      throw new RangeError(`Cannot start the core: no memory for preset "${preset}"`);
+    }
+    const { buffer } = core.memory;
+    const layout = new DataView(buffer, core.layout(), abi.LAYOUT_LEN);
+    const word = (field: number): number => layout.getUint32(field, true);
+    this.build = build;
+    this.#core = core;
+    this.#host = new HostBlock(buffer, layout, options.random ?? defaultRandom);
+    this.#work = new WorkBlock(core, word(abi.LAYOUT_WORK));
+    this.#request = new Uint8Array(buffer, word(abi.LAYOUT_REQUEST), word(abi.LAYOUT_REQUEST_LEN));
+    this.#writer = new RecordWriter(this.#request);
+    this.#response = word(abi.LAYOUT_RESPONSE);
+    this.#secretAt = word(abi.LAYOUT_SECRET);
+    this.#slab = new VerdictSlab(buffer);
+  }
+
+  // --- service secrets ---------------------------------------------------------------------
+
+  /**
+   * Puts or replaces a service secret. The key bytes are copied; wipe yours when done.
+   *
+   * @throws RangeError when the table is full or the key is not a CryptoKey that a service can use
+   */
+  putSecret(secret: ServiceSecret): void {
+    this.#work.putSecret(secret);
+  }
+
+  /** Removes a secret; false if it was not there. */
+  removeSecret(service: ServiceId, secretId: bigint): boolean {
+    const id = BigInt.asUintN(64, secretId);
+    const low = Number(id & 0xffffffffn);
+    return this.#core.secret_remove(service, low, Number(id >> 32n)) === 1;
+  }
+
+  /** Removes all secrets of a service, or of all. */
+  clearSecrets(service: ServiceId = 0): void {
+    this.#core.secret_clear(service);
+  }
+
+  /** Number of secrets kept for a service. */
+  secretCount(service: ServiceId): number {
+    return this.#core.secret_count(service);
+  }
+
+  hasSecrets(service: ServiceId): boolean {
+    return this.secretCount(service) > 0;
+  }
+
+  // --- decisions ---------------------------------------------------------------------------
+
+  /** Verifies one authorizer. Any bytes give a verdict. */
+  verify(request: VerifyRequest, host: HostContext): Verdict {
+    this.#writer.at = 0;
+    this.#writer.verify(request);
+    this.#host.set(host, abi.FLAGS_ALL, request.reply ? RANDOM_PER_RECORD : 0);
+    this.#host.setChallenge(request.challenge);
+    return this.#one();
+  }
+
+  /** Verifies many authorizers in one call of the core; verdicts in order. */
+  verifyBatch(requests: readonly VerifyRequest[], host: HostContext): Verdict[] {
+    this.#writer.at = 0;
+    for (const [tag, request] of requests.entries()) this.#writer.verify(request, tag);
+    this.#host.set(host, abi.FLAGS_ALL, requests.length * RANDOM_PER_RECORD);
+    this.#host.setChallenges(requests.map((request) => request.challenge));
+    return this.#many();
+  }
+
+  /** Checks one operation against a session or compiled caps. */
+  check(request: CheckRequest, host: HostContext): Verdict {
+    this.#writer.at = 0;
+    this.#writer.check(request);
+    this.#host.set(host, abi.FLAGS_ALL, 0);
+    return this.#one();
+  }
+
+  checkBatch(requests: readonly CheckRequest[], host: HostContext): Verdict[] {
+    this.#writer.at = 0;
+    for (const [tag, request] of requests.entries()) this.#writer.check(request, tag);
+    this.#host.set(host, abi.FLAGS_ALL, 0);
+    return this.#many();
+  }
+
+  /** Parses an OSD or MDS caps text; with `keep` the verdict carries a handle for `check`. */
+  capsParse(
+    service: ServiceId,
+    text: string | Uint8Array,
+    host: HostContext,
+    options: { readonly keep?: boolean } = {},
+  ): Verdict {
+    this.#writer.at = 0;
+    const bytes = typeof text === 'string' ? encoder.encode(text) : text;
+    this.#writer.capsParse(service, bytes, options.keep ?? false);
+    this.#host.set(host, abi.FLAGS_ALL, 0);
+    return this.#one();
+  }
+
+  /** Signs a message block with the session's key: the signature is the verdict's `reply`. */
+  sign(
+    service: ServiceId,
+    handle: bigint,
+    scheme: SignatureScheme,
+    block: Uint8Array,
+    host: HostContext,
+  ): Verdict {
+    this.#writer.at = 0;
+    this.#writer.sign(service, handle, scheme, block, undefined);
+    this.#host.set(host, abi.FLAGS_ALL, 0);
+    return this.#one();
+  }
+
+  /** Checks a message signature. */
+  signVerify(
+    service: ServiceId,
+    handle: bigint,
+    scheme: SignatureScheme,
+    block: Uint8Array,
+    signature: Uint8Array,
+    host: HostContext,
+  ): Verdict {
+    this.#writer.at = 0;
+    this.#writer.sign(service, handle, scheme, block, signature);
+    this.#host.set(host, abi.FLAGS_ALL, 0);
+    return this.#one();
+  }
+
+  /**
+   * Raw records in, raw verdicts out (a copy). `granted` is the mask of record flags that may be
+   * used; challenge i belongs to record i, records beyond the list must answer a fresh one.
+   *
+   * @throws RangeError when the records exceed the request region
+   */
+  run(
+    records: Uint8Array,
+    host: HostContext,
+    challenges: readonly Challenge[] = [],
+    granted: number = abi.FLAG_TAIL,
+  ): Uint8Array {
+    if (records.length > this.#request.length) {
+      throw new RangeError(
+        `Cannot run "records": expected at most ${this.#request.length} bytes, got ${records.length}`,
+      );
+    }
+    this.#request.set(records);
+    this.#host.set(host, granted, abi.BATCH_RECORDS_MAX * RANDOM_PER_RECORD);
+    this.#host.setChallenges(challenges);
+    const bytes = this.#core.run(records.length);
+    return new Uint8Array(this.#core.memory.buffer, this.#response, bytes).slice();
+  }
+
+  #one(): Verdict {
+    this.#core.run(this.#writer.at);
+    return this.#slab.take(
+      this.#response,
+      readSecrets(this.#core.memory.buffer, this.#secretAt, 0),
+    );
+  }
+
+  #many(): Verdict[] {
+    const { buffer } = this.#core.memory;
+    const end = this.#response + this.#core.run(this.#writer.at);
+    const verdicts: Verdict[] = [];
+    for (let at = this.#response; at < end; ) {
+      const secrets = readSecrets(buffer, this.#secretAt, verdicts.length);
+      verdicts.push(this.#slab.take(at, secrets));
+      at += this.#slab.lastLength;
+    }
+    return verdicts;
+  }
+
+  // --- sessions and revocation -------------------------------------------------------------
+
+  /** Ends a session; false for a stale handle. */
+  sessionRelease(handle: bigint): boolean {
+    const low = Number(handle & 0xffffffffn);
+    return this.#core.session_release(low, Number(handle >> 32n)) === 1;
+  }
+
+  /** Ends every session and drops all compiled caps. */
+  cacheClear(): void {
+    this.#core.cache_clear();
+  }
+
+  /**
+   * Denies a subject, lifts a denial, sets a time before which tickets are not taken, or clears all.
+   *
+   * @throws RangeError when the table is full or the subject does not go with the operation
+   */
+  revoke(op: RevokeOp, subject: RevokeSubject, timeNs = 0n): void {
+    this.#work.revoke(op, subject, timeNs);
+  }
+
+  // --- sealing, for issuers and clients ----------------------------------------------------
+
+  /**
+   * Seals `plaintext` under an encoded CryptoKey.
+   *
+   * @throws RangeError for an unusable key or more than 80 KiB
+   */
+  seal(key: Uint8Array, usage: number, plaintext: Uint8Array, form: SealForm = {}): Uint8Array {
+    return this.#work.seal(key, usage, plaintext, form, this.#host.random);
+  }
+
+  /** Opens what `seal` made; undefined when it does not open. */
+  open(
+    key: Uint8Array,
+    usage: number,
+    sealed: Uint8Array,
+    form: SealForm = {},
+  ): Uint8Array | undefined {
+    return this.#work.open(key, usage, sealed, form);
+  }
+
+  /** Ke (32 bytes), Ki or Kc (24 bytes) of RFC 8009 for an aes256k key. */
+  derive(key: Uint8Array, usage: number, which: 'ke' | 'ki' | 'kc'): Uint8Array {
+    return this.#work.derive(key, usage, which);
+  }
+
+  /** A client's proof of its key (CephXAuthenticate.key). */
+  challengeHash(key: Uint8Array, server: bigint, client: bigint): bigint {
+    return this.#work.challengeHash(key, server, client);
+  }
+
+  /** A bare primitive (PRIMITIVE_* of assembly/abi.ts). */
+  primitive(op: number, key: Uint8Array, data: Uint8Array, iv?: Uint8Array): Uint8Array {
+    return this.#work.primitive(op, key, data, iv);
+  }
+
+  /** Ends all sessions, drops caps and secrets, and zeroes the transient regions. */
+  wipe(): void {
+    this.#core.cache_clear();
+    this.#core.secret_clear(0);
+    this.#core.run(0);
+    this.#core.work_wipe();
+    this.#request.fill(0);
+  }
+
+  /** The layout table of the core (LAYOUT_* of assembly/abi.ts). */
+  get layout(): DataView {
+    return new DataView(this.#core.memory.buffer, this.#core.layout(), abi.LAYOUT_LEN);
+  }
+
+  /** The core's whole memory, for hosts that inspect it and tests that scan it. */
+  get memory(): ArrayBuffer {
+    return this.#core.memory.buffer as ArrayBuffer;
+  }
+}
+
+function defaultRandom(into: Uint8Array): void {
+  // getRandomValues refuses more than 65536 bytes at once.
+  for (let at = 0; at < into.length; at += 65536) {
+    const part = new Uint8Array(Math.min(65536, into.length - at));
+    crypto.getRandomValues(part);
+    into.set(part, at);
+  }
+}
+
+export { GENERAL_SECRET_ID };

@@ -1,0 +1,131 @@
+/**
+ * The host block: clock, policy, challenges and randomness. Written here alone, before each call;
+ * no record can reach it.
+ */
+
+import * as abi from '../../assembly/abi.ts';
+import type { Challenge, Expiry, HostContext, KeyTypeName, Plausibility, Policy } from './types.ts';
+
+/** What holds where the caller says nothing. */
+export const DEFAULT_POLICY: Policy = {
+  plausibility: 'pr71231-order',
+  expiry: 'enforce',
+  skewNs: 300_000_000_000n,
+  allowedTypes: 'ring',
+  sessionLifetime: 'ticket',
+  sessionMaxAgeNs: 0n,
+  release: 20,
+  generalSecret: false,
+  msgr1Aes256k: false,
+};
+
+const PLAUSIBILITIES: Readonly<Record<Plausibility, number>> = {
+  released: abi.PLAUSIBILITY_RELEASED,
+  'pr71231-order': abi.PLAUSIBILITY_ORDER,
+  'pr71231-span': abi.PLAUSIBILITY_SPAN,
+  strict: abi.PLAUSIBILITY_STRICT,
+};
+const EXPIRIES: Readonly<Record<Expiry, number>> = {
+  enforce: abi.EXPIRY_ENFORCE,
+  report: abi.EXPIRY_REPORT,
+  ring: abi.EXPIRY_RING,
+};
+const TYPE_BITS: Readonly<Record<KeyTypeName, number>> = {
+  none: 1 << abi.KEY_TYPE_NONE,
+  aes: 1 << abi.KEY_TYPE_AES,
+  aes256k: 1 << abi.KEY_TYPE_AES256K,
+};
+const ALL_TYPES = TYPE_BITS.aes | TYPE_BITS.aes256k;
+const MODES: Readonly<Record<Challenge['mode'], number>> = {
+  required: abi.CHALLENGE_REQUIRED,
+  issued: abi.CHALLENGE_ISSUED,
+  off: abi.CHALLENGE_OFF,
+};
+
+/** Least number of random bytes fetched at once. */
+const RANDOM_REFILL = 4096;
+
+export class HostBlock {
+  readonly random: (into: Uint8Array) => void;
+  readonly #view: DataView;
+  readonly #challenges: DataView;
+  readonly #pool: Uint8Array;
+  #policy: Partial<Policy> | undefined;
+  #written = false;
+
+  constructor(buffer: ArrayBufferLike, layout: DataView, random: (into: Uint8Array) => void) {
+    const word = (field: number): number => layout.getUint32(field, true);
+    this.random = random;
+    this.#view = new DataView(buffer, word(abi.LAYOUT_HOST), abi.HOST_LEN);
+    this.#challenges = new DataView(
+      buffer,
+      word(abi.LAYOUT_CHALLENGES),
+      word(abi.LAYOUT_CHALLENGES_LEN),
+    );
+    this.#pool = new Uint8Array(buffer, word(abi.LAYOUT_RANDOM), word(abi.LAYOUT_RANDOM_LEN));
+  }
+
+  /** Clock, policy, granted flags, and at least `randomBytes` in the pool (as far as it holds). */
+  set(host: HostContext, grantedFlags: number, randomBytes: number): void {
+    const view = this.#view;
+    view.setBigUint64(abi.HOST_NOW, BigInt.asUintN(64, host.nowNs), true);
+    view.setUint32(abi.HOST_FLAGS, grantedFlags, true);
+    view.setUint32(abi.HOST_CHALLENGE_COUNT, 0, true);
+    view.setUint32(abi.HOST_CHALLENGE_MODE, abi.CHALLENGE_REQUIRED, true);
+    // A policy object is taken as unchanging: writing it out again each time would cost more.
+    if (!this.#written || host.policy !== this.#policy) this.#setPolicy(host.policy);
+    if (randomBytes > 0) this.#fillPool(randomBytes);
+  }
+
+  setChallenge(challenge: Challenge): void {
+    this.#view.setUint32(abi.HOST_CHALLENGE_MODE, MODES[challenge.mode], true);
+    const value = challenge.mode === 'off' ? 0n : challenge.value;
+    this.#view.setBigUint64(abi.HOST_CHALLENGE, BigInt.asUintN(64, value), true);
+  }
+
+  /** One challenge per record; records beyond the list must answer a fresh one. */
+  setChallenges(challenges: readonly Challenge[]): void {
+    const count = Math.min(challenges.length, abi.BATCH_RECORDS_MAX);
+    this.#view.setUint32(abi.HOST_CHALLENGE_COUNT, count, true);
+    for (let i = 0; i < count; i++) {
+      const challenge = challenges[i] as Challenge;
+      const at = i * abi.CHALLENGE_ENTRY_LEN;
+      const value = challenge.mode === 'off' ? 0n : challenge.value;
+      this.#challenges.setBigUint64(at, BigInt.asUintN(64, value), true);
+      this.#challenges.setUint32(at + 8, MODES[challenge.mode], true);
+    }
+  }
+
+  #setPolicy(given: Partial<Policy> | undefined): void {
+    const policy: Policy = { ...DEFAULT_POLICY, ...given };
+    const view = this.#view;
+    const types =
+      policy.allowedTypes === 'ring'
+        ? ALL_TYPES
+        : policy.allowedTypes.reduce((bits, name) => bits | TYPE_BITS[name], 0);
+    const lifetime =
+      policy.sessionLifetime === 'ticket'
+        ? abi.SESSION_LIFETIME_TICKET
+        : abi.SESSION_LIFETIME_CONNECTION;
+    view.setBigUint64(abi.HOST_SKEW, policy.skewNs, true);
+    view.setUint32(abi.HOST_PLAUSIBILITY, PLAUSIBILITIES[policy.plausibility], true);
+    view.setUint32(abi.HOST_EXPIRY, EXPIRIES[policy.expiry], true);
+    view.setUint32(abi.HOST_ALLOWED_TYPES, types, true);
+    view.setUint32(abi.HOST_SESSION_LIFETIME, lifetime, true);
+    view.setBigUint64(abi.HOST_SESSION_MAX_AGE, policy.sessionMaxAgeNs, true);
+    view.setUint32(abi.HOST_RELEASE, policy.release, true);
+    view.setUint32(abi.HOST_GENERAL_SECRET, policy.generalSecret ? 1 : 0, true);
+    view.setUint32(abi.HOST_MSGR1_AES256K, policy.msgr1Aes256k ? 1 : 0, true);
+    this.#policy = given;
+    this.#written = true;
+  }
+
+  #fillPool(wanted: number): void {
+    const have = this.#view.getUint32(abi.HOST_RANDOM_AVAILABLE, true);
+    const needed = Math.min(wanted, this.#pool.length);
+    if (have >= needed) return;
+    const fill = Math.min(Math.max(needed, RANDOM_REFILL), this.#pool.length);
+    this.random(this.#pool.subarray(0, fill));
+    this.#view.setUint32(abi.HOST_RANDOM_AVAILABLE, fill, true);
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * Trouble from outside: files, addresses, settings, a server that does not answer. A denial is
+ * never one of these (it is a value), and misuse by our caller throws TypeError or RangeError.
+ */
+
+/** The closed list of codes; nothing matches on message text. */
+export type ErrorCode =
+  | 'config.unknown'
+  | 'config.value'
+  | 'file.missing'
+  | 'file.mode'
+  | 'file.content'
+  | 'file.write'
+  | 'listen.address'
+  | 'listen.in_use'
+  | 'listen.failed'
+  | 'request.failed';
+
+/** What all our error classes have in common. The message holds no key bytes. */
+export class CephgateError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** A flag, an environment variable or a line of the config file that we do not accept. */
+export class ConfigError extends CephgateError {
+  declare readonly code: 'config.unknown' | 'config.value';
+}
+
+/** A file that is missing, open to others, or does not hold what it should. */
+export class FileError extends CephgateError {
+  declare readonly code: 'file.missing' | 'file.mode' | 'file.content' | 'file.write';
+}
+
+/** A listener that cannot be opened, or must not be. */
+export class ListenError extends CephgateError {
+  declare readonly code: 'listen.address' | 'listen.in_use' | 'listen.failed';
+}
+
+/** A request of the command line to a server failed, or was refused as a request. */
+export class RequestError extends CephgateError {
+  declare readonly code: 'request.failed';
+}
