@@ -1,0 +1,32 @@
+/**
+ * What a command has of the world, so that tests can give it another one.
+ */
+
+import { Buffer } from 'node:buffer';
+import process from 'node:process';
+
+export interface Io {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  out(text: string): void;
+  err(text: string): void;
+  /** All bytes of standard input. */
+  readInput(): Promise<Uint8Array>;
+}
+
+/** Exit codes of every command. */
+export const EXIT_YES = 0;
+export const EXIT_NO = 1;
+export const EXIT_USAGE = 2;
+export const EXIT_TROUBLE = 3;
+
+/** The process itself. */
+export const processIo: Io = {
+  env: process.env,
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+  async readInput() {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of process.stdin) chunks.push(chunk as Uint8Array);
+    return Uint8Array.from(Buffer.concat(chunks));
+  },
+};

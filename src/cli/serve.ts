@@ -1,0 +1,221 @@
+/**
+ * `cephgate serve`: puts engine, secrets, state and listeners together, and takes them down again.
+ */
+
+import { resolve } from 'node:path';
+import process from 'node:process';
+import { LAYOUT_SESSIONS_MAX } from '../../assembly/abi.ts';
+import { Engine } from '../engine/engine.ts';
+import type { Policy } from '../engine/types.ts';
+import { CephgateError, ConfigError } from '../errors.ts';
+import { createApp } from '../http/app.ts';
+import { parseTokens, type TokenEntry } from '../http/callers.ts';
+import { type AppDeps, BODY_LIMITS, type LogRecord } from '../http/deps.ts';
+import { exists, makePrivateDirectory, readPrivateFile, writePrivateFile } from '../http/files.ts';
+import { type ListenAddress, listen, type OpenListener, parseListen } from '../http/listen.ts';
+import { RotatingRing, StaticRing } from '../http/ring.ts';
+import { formatSecrets, readSecretsFile } from '../http/secretsfile.ts';
+import { State } from '../http/state.ts';
+import { loadStateKeys } from '../http/statekey.ts';
+import { EXIT_YES, type Io } from './io.ts';
+import { formatOptions, parseFlags, refuseWords, type Settings } from './options.ts';
+import { policyOf, SERVE_OPTIONS, settingsOf } from './settings.ts';
+
+export const SERVE_HELP: string = `usage: cephgate serve [FLAGS]
+
+Runs the sidecar: HTTP on a unix socket and on loopback TCP.
+
+${formatOptions(SERVE_OPTIONS)}`;
+
+/** Runs until SIGTERM or SIGINT. */
+export async function serveCommand(argv: readonly string[], io: Io): Promise<number> {
+  const flags = parseFlags(argv, SERVE_OPTIONS);
+  if (flags.help) {
+    io.out(SERVE_HELP);
+    return EXIT_YES;
+  }
+  refuseWords(flags);
+  const config = serveConfig(settingsOf(SERVE_OPTIONS, flags, io.env));
+  const ended = signalled();
+  const sidecar = await start(config, io);
+  io.out(`listening on ${sidecar.names.join(', ')}\n`);
+  if (config.secretsFile === undefined) io.out(hints(config.addresses));
+  process.on('SIGHUP', sidecar.reload);
+  await ended;
+  process.off('SIGHUP', sidecar.reload);
+  await sidecar.close();
+  return EXIT_YES;
+}
+
+interface ServeConfig {
+  readonly data: string;
+  readonly addresses: readonly ListenAddress[];
+  readonly allowHosts: readonly string[];
+  readonly tokenFile: string | undefined;
+  readonly secretsFile: string | undefined;
+  readonly policy: Partial<Policy>;
+  readonly sign: boolean;
+  readonly allowUnchallengedVerdict: boolean;
+}
+
+function serveConfig(settings: Settings): ServeConfig {
+  const data = resolve(settings.text('data') ?? 'data');
+  const defaults = [`unix:${data}/cephgate.sock`, 'tcp:127.0.0.1:6480'];
+  const addresses = (settings.list('listen') ?? defaults).map((text) => {
+    const address = parseListen(text);
+    if (address === undefined) throw settings.wrong('listen', 'unix:PATH or tcp:HOST:PORT');
+    return address.kind === 'unix' ? { ...address, path: resolve(address.path) } : address;
+  });
+  const sessionLifetime = settings.oneOf('session-lifetime', ['ticket', 'connection']);
+  const sessionMaxAgeNs = settings.seconds('session-max-age');
+  return {
+    data,
+    addresses,
+    allowHosts: settings.list('allow-host') ?? [],
+    tokenFile: settings.text('token-file'),
+    secretsFile: settings.text('secrets'),
+    policy: {
+      ...policyOf(settings),
+      ...(sessionLifetime && { sessionLifetime }),
+      ...(sessionMaxAgeNs !== undefined && { sessionMaxAgeNs }),
+      msgr1Aes256k: settings.flag('sign-msgr1-aes256k'),
+    },
+    sign: settings.flag('sign'),
+    allowUnchallengedVerdict: settings.flag('allow-unchallenged-verdict'),
+  };
+}
+
+interface Sidecar {
+  readonly names: readonly string[];
+  readonly reload: () => void;
+  close(): Promise<void>;
+}
+
+async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
+  const log = (record: LogRecord): void =>
+    io.err(`${JSON.stringify({ time: new Date().toISOString(), ...record })}\n`);
+  const { policy, sign, allowUnchallengedVerdict } = config;
+  makePrivateDirectory(config.data);
+  const engine = await Engine.create();
+  const ring = openRing(config, engine, log);
+  const state = new State({
+    keys: loadStateKeys(`${config.data}/state.key`, clock(), random),
+    random,
+    sessionsMax: engine.layout.getUint32(LAYOUT_SESSIONS_MAX, true),
+  });
+  const shared = { engine, ring, state, policy, clock, random, log };
+  const deps: AppDeps = { ...shared, sign, allowUnchallengedVerdict, body: BODY_LIMITS };
+  const app = createApp(deps);
+  const tokens = config.tokenFile === undefined ? undefined : readTokens(config.tokenFile);
+  const { allowHosts } = config;
+  const fetch = app.fetch.bind(app);
+  const open = await listen(fetch, inOrder(config.addresses), { tokens, allowHosts });
+  const timer = setInterval(() => ring.advance(clock()), ADVANCE_MS);
+  return {
+    names: open.map((each) => each.name),
+    reload: () => reload(config, ring, tokens, log),
+    async close() {
+      state.draining = true;
+      clearInterval(timer);
+      await Promise.all(open.map((each: OpenListener) => each.close(DRAIN_MS)));
+      engine.wipe();
+    },
+  };
+}
+
+function openRing(
+  config: ServeConfig,
+  engine: Engine,
+  log: (record: LogRecord) => void,
+): StaticRing | RotatingRing {
+  const nowNs = clock();
+  if (config.secretsFile !== undefined) {
+    const secrets = readSecretsFile(config.secretsFile);
+    return new StaticRing(engine, secrets, nowNs, config.policy.generalSecret === true);
+  }
+  const path = `${config.data}/secrets.json`;
+  return new RotatingRing(engine, nowNs, {
+    ttlNs: TICKET_TTL_NS,
+    random,
+    load: () => (exists(path) ? readSecretsFile(path) : []),
+    save: (secrets) => writePrivateFile(path, formatSecrets(secrets)),
+    failed: (error) => log({ level: 'error', event: 'rotate', message: messageOf(error) }),
+  });
+}
+
+/** Reads the files again. What cannot be read leaves all as it was. */
+function reload(
+  config: ServeConfig,
+  ring: StaticRing | RotatingRing,
+  tokens: TokenEntry[] | undefined,
+  log: (record: LogRecord) => void,
+): void {
+  try {
+    const secrets =
+      config.secretsFile === undefined ? undefined : readSecretsFile(config.secretsFile);
+    const fresh = config.tokenFile === undefined ? [] : readTokens(config.tokenFile);
+    if (secrets !== undefined && ring instanceof StaticRing) ring.replace(secrets, clock());
+    // In place: the listeners hold this very list.
+    tokens?.splice(0, tokens.length, ...fresh);
+    log({ level: 'info', event: 'reload', secrets: ring.size, snapshot: ring.snapshot.toString() });
+  } catch (error) {
+    log({ level: 'error', event: 'reload', message: messageOf(error) });
+  }
+}
+
+function readTokens(path: string): TokenEntry[] {
+  return parseTokens(readPrivateFile(path), path);
+}
+
+/** TCP first: the first line on stdout names it first. */
+function inOrder(addresses: readonly ListenAddress[]): ListenAddress[] {
+  return [...addresses].sort((a, b) => Number(a.kind === 'unix') - Number(b.kind === 'unix'));
+}
+
+/** Two calls to paste: one that is allowed and one that is not, with the reason. */
+function hints(addresses: readonly ListenAddress[]): string {
+  const unix = addresses.find((address) => address.kind === 'unix');
+  if (unix === undefined) return '';
+  const curl = (url: string, body: unknown): string =>
+    `curl -s --unix-socket ${quote(unix.path)} -H 'content-type: application/json' ` +
+    `-d ${quote(JSON.stringify(body))} ${quote(url)}\n`;
+  const caps = 'allow rw pool=liverpool';
+  const op = { object: 'o1', write: true };
+  const yes = { service: 'osd', caps, op: { pool: 'liverpool', ...op } };
+  const no = { service: 'osd', caps, op: { pool: 'everton', ...op } };
+  return (
+    `# may "${caps}" write there? yes:\n${curl('http://localhost/v1/check', yes)}` +
+    `# and here? no, because:\n${curl('http://localhost/v1/check?explain=true', no)}`
+  );
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+function signalled(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve());
+    process.once('SIGINT', () => resolve());
+  });
+}
+
+function messageOf(error: unknown): string {
+  // Only our own errors are known to hold no key bytes.
+  return error instanceof CephgateError || error instanceof ConfigError ? error.message : 'failed';
+}
+
+function clock(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
+}
+
+function random(n: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(n));
+}
+
+/** Ceph: auth_service_ticket_ttl. */
+const TICKET_TTL_NS = 3_600_000_000_000n;
+/** How often the secrets are looked after when nobody calls. */
+const ADVANCE_MS = 10_000;
+/** How long running requests may take to end. */
+const DRAIN_MS = 10_000;

@@ -1,0 +1,88 @@
+/**
+ * The sidecar as a Hono app: a thin skin over the engine. No state of its own; the server gives
+ * each request's listener (which decides the caller's rights) in the bindings.
+ *
+ *   foreign? (callers.ts) -> caller -> route: read body, decide, answer
+ */
+
+import { type Context, Hono } from 'hono';
+import { callerOf, refuseForeign } from './callers.ts';
+import { checkRoute, releaseRoute } from './check.ts';
+import type { AppDeps, AppEnv } from './deps.ts';
+import { livezRoute, readyzRoute, versionRoute } from './operations.ts';
+import { Problem } from './problem.ts';
+import { signRoute, signVerifyRoute } from './sign.ts';
+import { verifyRoute } from './verify.ts';
+
+type Route = (c: Context<AppEnv>, deps: AppDeps) => Response | Promise<Response>;
+
+/**
+ * Makes the app. Each request must come with `{ listener }` as its bindings: without one it is
+ * refused.
+ *
+ * @example
+ * const app = createApp(deps);
+ * await app.request('/livez', {}, { listener: { kind: 'unix' } });
+ */
+export function createApp(deps: AppDeps): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  app.use('*', async (c, next) => {
+    await next();
+    // Answers are about secrets: nobody keeps them, nobody guesses what they are.
+    c.res.headers.set('cache-control', 'no-store');
+    c.res.headers.set('x-content-type-options', 'nosniff');
+  });
+  app.use('*', async (c, next) => {
+    refuseForeign(c.req.raw, c.env.listener);
+    await next();
+  });
+  for (const [path, routes] of Object.entries(PUBLIC_ROUTES)) {
+    for (const [method, route] of Object.entries(routes)) {
+      app.on(method, path, (c) => route(c, deps));
+    }
+    app.all(path, () => wrongMethod(Object.keys(routes)));
+  }
+  for (const [path, routes] of Object.entries(CALLER_ROUTES)) {
+    for (const [method, route] of Object.entries(routes)) {
+      app.on(method, path, (c) => {
+        c.set('caller', callerOf(c.req.raw, c.env.listener));
+        return route(c, deps);
+      });
+    }
+    app.all(path, () => wrongMethod(Object.keys(routes)));
+  }
+  app.notFound(() => new Problem('route.unknown', 'no such route').toResponse());
+  app.onError((error) => problemOf(error, deps).toResponse());
+  return app;
+}
+
+/** Routes that anybody on the listener may ask. */
+const PUBLIC_ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
+  '/livez': { GET: livezRoute },
+  '/readyz': { GET: readyzRoute },
+  '/version': { GET: versionRoute },
+};
+
+/** Routes that need a caller. */
+const CALLER_ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
+  '/v1/verify': { POST: verifyRoute },
+  '/v1/check': { POST: checkRoute },
+  '/v1/sessions/:handle/release': { POST: releaseRoute },
+  '/v1/sign': { POST: signRoute },
+  '/v1/sign/verify': { POST: signVerifyRoute },
+};
+
+function wrongMethod(methods: readonly string[]): never {
+  const allow = methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
+  throw new Problem('method.not_allowed', 'this route does not know the method', {
+    allow: allow.join(', '),
+  });
+}
+
+function problemOf(error: unknown, deps: AppDeps): Problem {
+  if (error instanceof Problem) return error;
+  // The message stays here: it may speak of our files and state.
+  const { name, message } = error instanceof Error ? error : { name: 'unknown', message: '' };
+  deps.log({ level: 'error', event: 'error', name, message });
+  return new Problem('internal', 'the request could not be processed');
+}

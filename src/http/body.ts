@@ -1,0 +1,273 @@
+/**
+ * Reads a request's JSON body and checks it against a shape: unknown and doubled fields are
+ * refused, and every complaint names the field, what it is and what it should be, never its value.
+ */
+
+import { decodeBase64, isWellFormed, parseU64 } from './codec.ts';
+import { Problem } from './problem.ts';
+
+/** Reads one value at a place such as `op.classes[0].name`; throws Problem `field.*`. */
+export type Field<T> = (value: unknown, at: string) => T;
+
+/** What an object may hold. A field made by `optional` may be missing. */
+export type Shape = Readonly<Record<string, Field<unknown>>>;
+export type ShapeOf<S extends Shape> = { readonly [K in keyof S]: ReturnType<S[K]> };
+
+/** How a body is taken in. */
+export interface BodyLimits {
+  /** Longest body, in bytes. */
+  readonly lenMax: number;
+  /** Longest time from head to end of the body, in milliseconds. */
+  readonly timeoutMs: number;
+}
+
+/**
+ * The body of a request as the object that `field` describes. Throws Problem `body.*`, `field.*`.
+ */
+export async function readBody<T>(
+  request: Request,
+  field: Field<T>,
+  limits: BodyLimits,
+): Promise<T> {
+  requireJson(request);
+  const bytes = await readBytes(request, limits);
+  let text: string;
+  let value: unknown;
+  try {
+    text = utf8.decode(bytes);
+    value = JSON.parse(text);
+  } catch {
+    throw new Problem('body.not_json', 'the body is not JSON in UTF-8');
+  }
+  if (hasDoubledName(text)) {
+    throw new Problem('body.not_json', 'the body names a field of one object twice');
+  }
+  return field(value, '');
+}
+
+/** An object with these fields and no others. */
+export function object<S extends Shape>(shape: S): Field<ShapeOf<S>> {
+  const names = Object.keys(shape);
+  return (value, at) => {
+    if (!isObject(value)) throw wrongType(at, 'an object', value);
+    for (const name of Object.keys(value)) {
+      if (!Object.hasOwn(shape, name)) throw unknownField(at, name);
+    }
+    const out: Record<string, unknown> = {};
+    for (const name of names) {
+      const held = Object.hasOwn(value, name) ? value[name] : undefined;
+      out[name] = shape[name]!(held, at === '' ? name : `${at}.${name}`);
+    }
+    return out as ShapeOf<S>;
+  };
+}
+
+/** A field that may be missing (but not null). */
+export function optional<T>(field: Field<T>): Field<T | undefined> {
+  return (value, at) => (value === undefined ? undefined : field(value, at));
+}
+
+/** Text of `min` to `max` bytes in UTF-8. */
+export function text(min: number, max: number): Field<string> {
+  return (value, at) => {
+    if (typeof value !== 'string') throw wrongType(at, 'a string', value);
+    if (!isWellFormed(value)) throw wrongValue(at, 'text without lone surrogates');
+    // A UTF-16 unit is at most three bytes: count only what is near the limit.
+    const length = value.length * 3 <= max ? value.length : utf8Out.encode(value).length;
+    if (length < min || length > max) {
+      throw wrongValue(at, `${min} to ${max} bytes`, `${length} bytes`);
+    }
+    return value;
+  };
+}
+
+/** Canonical base64 of `min` to `max` bytes. */
+export function base64(min: number, max: number): Field<Uint8Array> {
+  return (value, at) => {
+    if (typeof value !== 'string') throw wrongType(at, 'a base64 string', value);
+    const bytes = decodeBase64(value);
+    if (bytes === undefined) throw wrongValue(at, 'standard base64 with padding');
+    if (bytes.length < min || bytes.length > max) {
+      throw wrongValue(at, `${min} to ${max} bytes in base64`, `${bytes.length} bytes`);
+    }
+    return bytes;
+  };
+}
+
+/** A u64 as a decimal string. */
+export const u64: Field<bigint> = (value, at) => {
+  if (typeof value !== 'string') throw wrongType(at, 'a decimal string', value);
+  const number = parseU64(value);
+  if (number === undefined) throw wrongValue(at, 'a decimal number from 0 to 2^64-1');
+  return number;
+};
+
+/** An integer from 0 to 2^32-1, as a JSON number. */
+export const u32: Field<number> = (value, at) => {
+  if (typeof value !== 'number') throw wrongType(at, 'a number', value);
+  if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff) {
+    throw wrongValue(at, 'a whole number from 0 to 4294967295');
+  }
+  return value;
+};
+
+export const flag: Field<boolean> = (value, at) => {
+  if (typeof value !== 'boolean') throw wrongType(at, 'true or false', value);
+  return value;
+};
+
+/** One of the names. */
+export function oneOf<const N extends string>(names: readonly N[]): Field<N> {
+  return (value, at) => {
+    if (typeof value !== 'string') throw wrongType(at, 'a string', value);
+    const found = names.find((name) => name === value);
+    if (found === undefined) throw wrongValue(at, `one of ${names.join(', ')}`);
+    return found;
+  };
+}
+
+/** A list of at most `max` values. */
+export function list<T>(field: Field<T>, max: number): Field<T[]> {
+  return (value, at) => {
+    if (!Array.isArray(value)) throw wrongType(at, 'a list', value);
+    if (value.length > max) {
+      throw wrongValue(at, `at most ${max} entries`, `${value.length} entries`);
+    }
+    return value.map((each, index) => field(each, `${at}[${index}]`));
+  };
+}
+
+/** An object whose names are free. The result has no prototype, so any name is just a name. */
+export function record<T>(field: Field<T>, max: number): Field<Record<string, T>> {
+  return (value, at) => {
+    if (!isObject(value)) throw wrongType(at, 'an object', value);
+    const entries = Object.entries(value);
+    if (entries.length > max) {
+      throw wrongValue(at, `at most ${max} entries`, `${entries.length} entries`);
+    }
+    const out = Object.create(null) as Record<string, T>;
+    for (const [name, held] of entries) {
+      if (!isWellFormed(name)) throw wrongValue(at, 'names without lone surrogates');
+      out[name] = field(held, `${at}.*`);
+    }
+    return out;
+  };
+}
+
+export function wrongType(at: string, expected: string, value: unknown): Problem {
+  if (value === undefined) {
+    return new Problem('field.missing', `${named(at)} is missing: expected ${expected}`);
+  }
+  const kind = value === null ? 'null' : Array.isArray(value) ? 'list' : typeof value;
+  return new Problem('field.type', `${named(at)} has type ${kind}: expected ${expected}`);
+}
+
+export function wrongValue(at: string, expected: string, got?: string): Problem {
+  const state = got === undefined ? 'is not what it should be' : `has ${got}`;
+  return new Problem('field.value', `${named(at)} ${state}: expected ${expected}`);
+}
+
+/** All bytes of the body. Throws Problem `body.too_large`, `body.timeout`, `body.incomplete`. */
+export async function readBytes(request: Request, limits: BodyLimits): Promise<Uint8Array> {
+  const declared = request.headers.get('content-length');
+  if (declared !== null && Number(declared) > limits.lenMax) throw tooLarge(limits);
+  let id: ReturnType<typeof setTimeout> | undefined;
+  const timer = new Promise<never>((_, reject) => {
+    const late = new Problem('body.timeout', `the body was not whole in ${limits.timeoutMs} ms`);
+    id = setTimeout(() => reject(late), limits.timeoutMs);
+  });
+  try {
+    // With a length the runtime's own way is the fast one, and holds no more than was declared.
+    const whole = declared === null ? collect(request, limits) : request.arrayBuffer();
+    const bytes = new Uint8Array(await Promise.race([whole, timer]));
+    if (bytes.length > limits.lenMax) throw tooLarge(limits);
+    return bytes;
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    throw new Problem('body.incomplete', 'the body ended too early');
+  } finally {
+    clearTimeout(id);
+  }
+}
+
+async function collect(request: Request, limits: BodyLimits): Promise<Uint8Array<ArrayBuffer>> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of request.body ?? []) {
+    length += chunk.length;
+    if (length > limits.lenMax) throw tooLarge(limits);
+    chunks.push(chunk);
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
+
+function tooLarge(limits: BodyLimits): Problem {
+  return new Problem('body.too_large', `the body is longer than ${limits.lenMax} bytes`);
+}
+
+function requireJson(request: Request): void {
+  const type = request.headers.get('content-type') ?? '';
+  if (!/^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i.test(type)) {
+    throw new Problem('body.content_type', 'the content-type is not application/json');
+  }
+  if (request.headers.has('content-encoding')) {
+    throw new Problem('body.content_type', 'a content-encoding is not accepted');
+  }
+}
+
+/**
+ * Whether some object of this (valid) JSON text has a name twice: JSON.parse takes the last one,
+ * other readers the first, and a decision must not depend on the reader.
+ */
+function hasDoubledName(json: string): boolean {
+  const open: (Set<string> | undefined)[] = [];
+  // The last token that was no white space decides whether a string is a name.
+  let before = '';
+  for (let at = 0; at < json.length; at++) {
+    const char = json[at]!;
+    if (char === '"') {
+      const end = endOfString(json, at);
+      const names = open.at(-1);
+      if (names !== undefined && (before === '{' || before === ',')) {
+        const name = JSON.parse(json.slice(at, end)) as string;
+        if (names.has(name)) return true;
+        names.add(name);
+      }
+      at = end - 1;
+    } else if (char === '{') open.push(new Set());
+    else if (char === '[') open.push(undefined);
+    else if (char === '}' || char === ']') open.pop();
+    if (char > ' ') before = char;
+  }
+  return false;
+}
+
+function endOfString(json: string, start: number): number {
+  let at = start + 1;
+  while (json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
+  return at + 1;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function unknownField(at: string, name: string): Problem {
+  // A name that is not spelled like a field could be a value that slipped: it is not repeated.
+  const shown = /^[a-z_]{1,32}$/.test(name) ? named(at === '' ? name : `${at}.${name}`) : 'a field';
+  const place = at === '' ? 'here' : `in "${at}"`;
+  return new Problem('field.unknown', `${shown} is not known ${place}`);
+}
+
+function named(at: string): string {
+  return at === '' ? 'the document' : `"${at}"`;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+const utf8Out = new TextEncoder();

@@ -1,0 +1,121 @@
+/**
+ * Who calls, and what they may ask (interface section 3.0). The listener decides: a unix socket
+ * gives `accept` and `explain`, TCP gives `verify`, or what the bearer token is entitled to.
+ */
+
+import { sha256 } from '@noble/hashes/sha2.js';
+import { equalBytes } from '../cephx/denc.ts';
+import { FileError } from '../errors.ts';
+import { encodeHex } from './codec.ts';
+import { Problem } from './problem.ts';
+
+/**
+ * `verify`: verdicts. `accept`: replies, connection secrets, sessions, receipts, signatures: as
+ * strong as a service secret. `explain`: unproven subjects and explanations.
+ */
+export type Right = 'verify' | 'accept' | 'explain';
+
+/** One caller, as its listener knows it. `id` is bound into states, receipts and handles. */
+export interface Caller {
+  readonly id: string;
+  readonly rights: ReadonlySet<Right>;
+}
+
+/** A line of the token file; the token itself is not kept. */
+export interface TokenEntry {
+  /** SHA-256 of the token. */
+  readonly hash: Uint8Array;
+  readonly rights: ReadonlySet<Right>;
+}
+
+export type Listener =
+  | { readonly kind: 'unix' }
+  | {
+      readonly kind: 'tcp';
+      /** Values of `Host` that are ours, in lower case, with the port where it is not 80. */
+      readonly hosts: ReadonlySet<string>;
+      /** Set: every call needs a token. Unset: callers may only verify. */
+      readonly tokens?: readonly TokenEntry[] | undefined;
+    };
+
+/**
+ * Refuses what comes from a browser or under a foreign name: on loopback TCP that is how a web
+ * page reaches us (DNS rebinding, CSRF). Throws Problem `origin.refused`, `host.refused`.
+ */
+export function refuseForeign(request: Request, listener: Listener): void {
+  if (listener.kind === 'unix') return;
+  for (const name of ['origin', 'sec-fetch-site']) {
+    if (request.headers.has(name)) {
+      throw new Problem('origin.refused', `requests with a "${name}" header are refused`);
+    }
+  }
+  const host = request.headers.get('host');
+  if (host === null || !listener.hosts.has(host.toLowerCase())) {
+    throw new Problem('host.refused', 'the "host" header does not name this server');
+  }
+}
+
+/** The caller of a request. Throws Problem `token.required`. */
+export function callerOf(request: Request, listener: Listener): Caller {
+  if (listener.kind === 'unix') return UNIX_CALLER;
+  if (listener.tokens === undefined) return TCP_CALLER;
+  const given = /^Bearer +([\x21-\x7e]+) *$/i.exec(request.headers.get('authorization') ?? '');
+  const hash = sha256(utf8.encode(given?.[1] ?? ''));
+  let found: TokenEntry | undefined;
+  // All entries are compared, so the time does not tell which one it was.
+  for (const entry of listener.tokens) if (equalBytes(entry.hash, hash)) found = entry;
+  if (given === null || found === undefined) {
+    const challenge = { 'www-authenticate': 'Bearer' };
+    throw new Problem('token.required', 'a known bearer token is required', challenge);
+  }
+  return { id: `token:${encodeHex(hash.subarray(0, 16))}`, rights: found.rights };
+}
+
+/** Throws Problem `right.missing` unless the caller has the right that `what` needs. */
+export function requireRight(caller: Caller, right: Right, what: string): void {
+  if (!caller.rights.has(right)) {
+    throw new Problem('right.missing', `${what} needs the right "${right}"`);
+  }
+}
+
+/**
+ * Reads a token file: lines `RIGHT[,RIGHT] TOKEN`, empty lines and lines from `#` are skipped.
+ * Throws FileError that names the line, never the token.
+ */
+export function parseTokens(text: string, file: string): TokenEntry[] {
+  const entries: TokenEntry[] = [];
+  for (const [index, line] of text.split('\n').entries()) {
+    if (/^\s*(?:#.*)?$/.test(line)) continue;
+    const wrong = (why: string): FileError =>
+      new FileError('file.content', `cannot read "${file}": line ${index + 1}: ${why}`);
+    const match = /^\s*([a-z,]+)[ \t]+([\x21-\x7e]+)\s*$/.exec(line);
+    if (match === null) throw wrong('expected RIGHT[,RIGHT] TOKEN');
+    const rights = new Set<Right>();
+    for (const right of match[1]!.split(',')) {
+      if (right !== 'verify' && right !== 'accept') {
+        throw wrong('a right is not one of verify, accept');
+      }
+      rights.add(right);
+    }
+    if (match[2]!.length < TOKEN_LEN_MIN) {
+      throw wrong(
+        `the token has ${match[2]!.length} characters: expected ${TOKEN_LEN_MIN} or more`,
+      );
+    }
+    const hash = sha256(utf8.encode(match[2]!));
+    if (entries.some((entry) => equalBytes(entry.hash, hash)))
+      throw wrong('a token is given twice');
+    entries.push({ hash, rights: rights.add('verify') });
+  }
+  if (entries.length === 0) {
+    throw new FileError('file.content', `cannot read "${file}": it holds no token`);
+  }
+  return entries;
+}
+
+// Who holds `accept` may always ask for a plain verdict as well.
+const UNIX_CALLER: Caller = { id: 'unix', rights: new Set(['verify', 'accept', 'explain']) };
+const TCP_CALLER: Caller = { id: 'tcp', rights: new Set(['verify']) };
+/** Short tokens can be guessed. */
+const TOKEN_LEN_MIN = 16;
+const utf8 = new TextEncoder();

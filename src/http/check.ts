@@ -1,0 +1,177 @@
+/**
+ * POST /v1/check: may it? (interface section 3.2) The subject is a session; with the right
+ * `explain` also a caps text or an entity, of which nothing is proved. And the end of a session:
+ * POST /v1/sessions/{handle}/release.
+ */
+
+import type { Context } from 'hono';
+import { formatEntityName } from '../cephx/protocol.ts';
+import type { CheckRequest } from '../engine/types.ts';
+import type { Verdict } from '../engine/verdict.ts';
+import { type Field, object, optional, readBody, readBytes, type ShapeOf, text } from './body.ts';
+import { requireRight } from './callers.ts';
+import { answer, type Decision, denial, reasonOf } from './decision.ts';
+import type { AppDeps, AppEnv } from './deps.ts';
+import { explainGrants } from './explain.ts';
+import { peer, readOp, service } from './fields.ts';
+import { Problem } from './problem.ts';
+import { ERRNO_CHECK } from './reasons.ts';
+import type { Session } from './sessions.ts';
+
+const asIs: Field<unknown> = (value, at) => {
+  if (value === undefined) throw new Problem('field.missing', `"${at}" is missing`);
+  return value;
+};
+
+const SHAPE = {
+  service,
+  session: optional(text(1, 128)),
+  entity: optional(text(1, 256)),
+  caps: optional(text(0, 1_048_576)),
+  peer: optional(peer),
+  op: asIs,
+};
+const readRequest = object(SHAPE);
+type Request = ShapeOf<typeof SHAPE>;
+
+/** What one check came to, before it is an answer. */
+interface Outcome {
+  readonly decision: Decision;
+  readonly check: string;
+  readonly verdict?: Verdict;
+}
+
+export async function checkRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
+  const caller = c.get('caller');
+  const explain = readExplain(c.req.raw.url);
+  if (explain) requireRight(caller, 'explain', '"explain=true"');
+  const request = await readBody(c.req.raw, readRequest, deps.body);
+  const subjects = ['session', 'entity', 'caps'].filter(
+    (name) => request[name as 'session' | 'entity' | 'caps'] !== undefined,
+  );
+  if (subjects.length !== 1) {
+    throw new Problem('field.conflict', 'exactly one of "session", "entity", "caps" must be given');
+  }
+  requireRight(caller, 'verify', 'this call');
+  if (request.session === undefined) requireRight(caller, 'explain', `"${subjects[0]}"`);
+  const op = readOp(request.service, request.op, 'op');
+  const nowNs = deps.clock();
+  deps.ring.advance(nowNs);
+  const asked = { service: request.service.id, op, peer: request.peer, explain };
+  const outcome = decide(deps, caller.id, request, asked, nowNs);
+  const context = { call: 'check', caller, service: request.service.name };
+  const { check, verdict } = outcome;
+  return answer(deps, outcome.decision, { ...context, check, verdict });
+}
+
+/** Ends a session of this caller. Saying it twice is no error. */
+export async function releaseRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
+  const caller = c.get('caller');
+  requireRight(caller, 'accept', 'this call');
+  const body = await readBytes(c.req.raw, deps.body);
+  if (body.length > 0) throw new Problem('field.unknown', 'this call takes no body');
+  const handle = c.req.param('handle') ?? '';
+  const session = deps.state.sessions.find(handle, caller.id);
+  if (session !== undefined) drop(deps, handle, session);
+  return c.json({ released: session !== undefined });
+}
+
+/** The session of a caller, or why there is none. One that is too old is ended. */
+export function sessionOf(
+  deps: AppDeps,
+  caller: string,
+  handle: string,
+  nowNs: bigint,
+): Session | 'session.unknown' | 'session.expired' {
+  const session = deps.state.sessions.find(handle, caller);
+  if (session === undefined) return 'session.unknown';
+  // The core counts a session's age from when it was opened; one that came by receipt is older.
+  const ageMax = deps.policy.sessionMaxAgeNs ?? 0n;
+  if (ageMax === 0n || nowNs - session.answeredNs < ageMax) return session;
+  drop(deps, handle, session);
+  return 'session.expired';
+}
+
+function decide(
+  deps: AppDeps,
+  caller: string,
+  request: Request,
+  asked: Omit<CheckRequest, 'handle'>,
+  nowNs: bigint,
+): Outcome {
+  if (request.session !== undefined) {
+    return checkSession(deps, caller, request.session, asked, nowNs);
+  }
+  if (request.caps !== undefined) return checkCaps(deps, request.caps, asked, nowNs);
+  return { decision: denial('entity.unknown', ERRNO_CHECK), check: 'sidecar.entity' };
+}
+
+function checkSession(
+  deps: AppDeps,
+  caller: string,
+  handle: string,
+  asked: Omit<CheckRequest, 'handle'>,
+  nowNs: bigint,
+): Outcome {
+  const session = sessionOf(deps, caller, handle, nowNs);
+  if (typeof session === 'string') {
+    return { decision: denial(session, ERRNO_CHECK), check: 'sidecar.session' };
+  }
+  if (session.service !== asked.service) {
+    return { decision: denial('session.unknown', ERRNO_CHECK), check: 'sidecar.session_service' };
+  }
+  const host = { nowNs, policy: deps.policy };
+  const verdict = deps.engine.check({ ...asked, handle: session.core }, host);
+  const { reason } = verdict;
+  if (reason === 'session.unknown' || reason === 'session.expired') drop(deps, handle, session);
+  // The core names the entity only if the session itself was good.
+  const authenticated = verdict.entityType !== 0;
+  const entity = authenticated
+    ? formatEntityName({ type: verdict.entityType, id: verdict.entityId })
+    : undefined;
+  const decision = decisionOf(verdict, authenticated, entity);
+  const grants = asked.explain ? explainGrants(verdict, session.caps) : undefined;
+  return { decision: { ...decision, grants }, check: reason, verdict };
+}
+
+function checkCaps(
+  deps: AppDeps,
+  caps: string,
+  asked: Omit<CheckRequest, 'handle'>,
+  nowNs: bigint,
+): Outcome {
+  const host = { nowNs, policy: deps.policy };
+  const parsed = deps.engine.capsParse(asked.service, caps, host, { keep: true });
+  if (!parsed.decision) {
+    return { decision: denial(parsed.reason, ERRNO_CHECK), check: parsed.reason };
+  }
+  const verdict = deps.engine.check({ ...asked, handle: parsed.handle }, host);
+  const grants = asked.explain ? explainGrants(verdict, caps) : undefined;
+  return { decision: { ...decisionOf(verdict, false), grants }, check: verdict.reason };
+}
+
+function decisionOf(verdict: Verdict, authenticated: boolean, entity?: string): Decision {
+  return {
+    decision: verdict.decision,
+    authenticated,
+    reason: { ...reasonOf(verdict.reason), grant: verdict.grant ?? null },
+    entity,
+    client_errno: verdict.decision ? undefined : ERRNO_CHECK,
+  };
+}
+
+function drop(deps: AppDeps, handle: string, session: Session): void {
+  deps.state.sessions.remove(handle);
+  deps.engine.sessionRelease(session.core);
+}
+
+function readExplain(url: string): boolean {
+  let explain = false;
+  for (const [name, value] of new URL(url).searchParams) {
+    if (name !== 'explain' || (value !== 'true' && value !== 'false')) {
+      throw new Problem('query.unknown', 'the query can only hold "explain=true"');
+    }
+    explain = value === 'true';
+  }
+  return explain;
+}

@@ -1,0 +1,116 @@
+/**
+ * How bytes, 64-bit numbers, times and addresses look in JSON. Decoders are strict and total:
+ * undefined for anything that is not the one spelling we print.
+ */
+
+import { Buffer } from 'node:buffer';
+import type { Address } from '../engine/types.ts';
+
+/** Standard base64 with padding (RFC 4648 section 4). */
+export function encodeBase64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+}
+
+/** Bytes of canonical base64: padding is there, no white space, spare bits are zero. */
+export function decodeBase64(text: string): Uint8Array | undefined {
+  const bytes = Buffer.from(text, 'base64');
+  // Buffer skips what it does not know, so only what prints to the same text was base64.
+  if (bytes.toString('base64') !== text) return undefined;
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+export function encodeHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+}
+
+export function decodeHex(text: string): Uint8Array | undefined {
+  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return undefined;
+  return Uint8Array.from(Buffer.from(text, 'hex'));
+}
+
+/** A u64 in decimal, without leading zeros. */
+export function parseU64(text: string): bigint | undefined {
+  if (!/^(?:0|[1-9][0-9]{0,19})$/.test(text)) return undefined;
+  const value = BigInt(text);
+  return value <= U64_MAX ? value : undefined;
+}
+
+/** `2026-11-21T16:00:00.000000000Z` of nanoseconds since 1970. */
+export function formatTime(ns: bigint): string {
+  const date = new Date(Number(ns / NS_PER_SECOND) * 1000).toISOString();
+  const fraction = (ns % NS_PER_SECOND).toString().padStart(9, '0');
+  return `${date.slice(0, 19)}.${fraction}Z`;
+}
+
+/**
+ * Nanoseconds since 1970 of an RFC 3339 time in UTC with up to nine decimals, or of decimal
+ * seconds.
+ */
+export function parseTime(text: string): bigint | undefined {
+  const seconds = /^([0-9]{1,11})(?:\.([0-9]{1,9}))?$/.exec(text);
+  if (seconds !== null) return withFraction(BigInt(seconds[1]!), seconds[2]);
+  const stamp = /^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?Z$/;
+  const match = stamp.exec(text);
+  if (match === null) return undefined;
+  const ms = Date.parse(`${match[1]}Z`);
+  // Date.parse takes 30 February for 2 March: only a date that prints the same is one.
+  if (Number.isNaN(ms) || ms < 0 || new Date(ms).toISOString().slice(0, 19) !== match[1]) {
+    return undefined;
+  }
+  return withFraction(BigInt(ms) / 1000n, match[2]);
+}
+
+/** Whether UTF-8 can express the text: no surrogate stands alone. */
+export function isWellFormed(text: string): boolean {
+  return !LONE_SURROGATE.test(text);
+}
+
+/** An IPv4 or IPv6 address in text form (RFC 4291 section 2.2); no port, brackets or zone. */
+export function parseAddress(text: string): Address | undefined {
+  const four = parseIpv4(text);
+  if (four !== undefined) return { family: 4, bytes: Uint8Array.from(four) };
+  const six = parseIpv6(text);
+  return six === undefined ? undefined : { family: 6, bytes: Uint8Array.from(six) };
+}
+
+function parseIpv4(text: string): number[] | undefined {
+  if (!/^(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})$/.test(text)) return undefined;
+  const parts = text.split('.').map(Number);
+  return parts.every((part) => part <= 255) ? parts : undefined;
+}
+
+function parseIpv6(text: string): number[] | undefined {
+  const halves = text.split('::');
+  if (halves.length > 2) return undefined;
+  const last = halves.length - 1;
+  const head = ipv6Groups(halves[0]!, last === 0);
+  if (head === undefined) return undefined;
+  if (last === 0) return head.length === 16 ? head : undefined;
+  const tail = ipv6Groups(halves[1]!, true);
+  // "::" stands for at least one group of zeros.
+  if (tail === undefined || head.length + tail.length > 14) return undefined;
+  return [...head, ...new Array<number>(16 - head.length - tail.length).fill(0), ...tail];
+}
+
+function ipv6Groups(text: string, atEnd: boolean): number[] | undefined {
+  const bytes: number[] = [];
+  if (text === '') return bytes;
+  const groups = text.split(':');
+  for (const [index, group] of groups.entries()) {
+    const four = atEnd && index === groups.length - 1 ? parseIpv4(group) : undefined;
+    if (four !== undefined) bytes.push(...four);
+    else if (/^[0-9a-fA-F]{1,4}$/.test(group)) {
+      const value = Number.parseInt(group, 16);
+      bytes.push(value >> 8, value & 255);
+    } else return undefined;
+  }
+  return bytes.length <= 16 ? bytes : undefined;
+}
+
+function withFraction(seconds: bigint, fraction: string | undefined): bigint {
+  return seconds * NS_PER_SECOND + BigInt((fraction ?? '0').padEnd(9, '0'));
+}
+
+export const U64_MAX = 0xffff_ffff_ffff_ffffn;
+export const NS_PER_SECOND = 1_000_000_000n;
+const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;

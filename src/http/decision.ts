@@ -1,0 +1,67 @@
+/**
+ * The parts that every decision has in common: reason, `client_errno`, snapshot, id, log line.
+ */
+
+import type { ReasonCode } from '../engine/codes.ts';
+import type { Verdict } from '../engine/verdict.ts';
+import type { Caller } from './callers.ts';
+import { encodeHex } from './codec.ts';
+import type { AppDeps } from './deps.ts';
+import { REASON_MESSAGES } from './reasons.ts';
+
+/** What a caller sees of why. */
+export interface Reason {
+  readonly code: ReasonCode;
+  readonly message?: string;
+  readonly grant?: number | null;
+}
+
+export interface Decision {
+  readonly decision: boolean;
+  readonly authenticated: boolean;
+  readonly reason: Reason;
+  readonly [field: string]: unknown;
+}
+
+/** What the operator's log says of a decision: never seen by the caller. */
+export interface DecisionContext {
+  readonly call: string;
+  readonly caller: Caller;
+  readonly service: string;
+  /** The exact rule that decided. */
+  readonly check: string;
+  readonly verdict?: Verdict | undefined;
+}
+
+export function reasonOf(code: ReasonCode): Reason {
+  return code === 'ok' ? { code } : { code, message: REASON_MESSAGES[code] };
+}
+
+/** A denial: nothing but the reason and what the node sends its client. */
+export function denial(code: ReasonCode, errno: number, authenticated = false): Decision {
+  return { decision: false, authenticated, reason: reasonOf(code), client_errno: errno };
+}
+
+/** Finishes a decision: gives it its id and snapshot, logs it, and answers 200. */
+export function answer(deps: AppDeps, decision: Decision, context: DecisionContext): Response {
+  const id = encodeHex(deps.random(DECISION_ID_LEN));
+  const { call, caller, service, check, verdict } = context;
+  const proven = verdict?.proven === true;
+  deps.log({
+    level: 'info',
+    event: 'decision',
+    decision_id: id,
+    call,
+    caller: caller.id,
+    service,
+    decision: decision.decision,
+    reason: decision.reason.code,
+    check,
+    global_id: proven ? verdict.globalId.toString() : undefined,
+    secret_id: proven ? verdict.secretId.toString() : undefined,
+  });
+  const whole = { ...decision, snapshot: deps.ring.snapshot.toString(), decision_id: id };
+  return new Response(JSON.stringify(whole), { headers: { 'content-type': 'application/json' } });
+}
+
+const DECISION_ID_LEN = 12;

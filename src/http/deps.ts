@@ -1,0 +1,53 @@
+/**
+ * What the routes are given. Nothing here is a module's own state: two apps in one process share
+ * only what their makers share.
+ */
+
+import type { Engine } from '../engine/engine.ts';
+import type { Policy } from '../engine/types.ts';
+import type { BodyLimits } from './body.ts';
+import type { Caller, Listener } from './callers.ts';
+import type { State } from './state.ts';
+
+/** The service secrets in the engine, kept to the clock. */
+export interface SecretRing {
+  /** Puts the engine's secrets to what they are at this time; cheap when nothing is due. */
+  advance(nowNs: bigint): void;
+  /** Number of the present set; it rises with every change. */
+  readonly snapshot: bigint;
+  /** How many secrets are kept now. */
+  readonly size: number;
+}
+
+/** One line of the log: a flat object without secrets and without raw bytes. */
+export type LogRecord = Readonly<Record<string, string | number | boolean | undefined>>;
+
+export interface AppDeps {
+  readonly engine: Engine;
+  readonly ring: SecretRing;
+  readonly state: State;
+  readonly policy: Partial<Policy>;
+  /** Now, in nanoseconds since 1970. */
+  readonly clock: () => bigint;
+  /** Gives n random bytes. */
+  readonly random: (n: number) => Uint8Array;
+  readonly log: (record: LogRecord) => void;
+  /** The routes /v1/sign and /v1/sign/verify exist. */
+  readonly sign: boolean;
+  /** Callers with `accept` may ask for a verdict without a challenge. */
+  readonly allowUnchallengedVerdict: boolean;
+  readonly body: BodyLimits;
+}
+
+/** What the server gives with each request. */
+export interface Bindings {
+  readonly listener: Listener;
+}
+
+export interface AppEnv {
+  Bindings: Bindings;
+  Variables: { caller: Caller };
+}
+
+/** Limits of a body unless something else is asked for: 1 MiB, 10 s. */
+export const BODY_LIMITS: BodyLimits = { lenMax: 1_048_576, timeoutMs: 10_000 };

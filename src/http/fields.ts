@@ -1,0 +1,138 @@
+/**
+ * Fields that several requests share: service, peer, and the operation that is asked about.
+ */
+
+import {
+  APP_METADATA_MAX,
+  CLASSES_MAX,
+  ENTITY_TYPE_MDS,
+  ENTITY_TYPE_OSD,
+  GIDS_MAX,
+} from '../../assembly/abi.ts';
+import { ENTITY_TYPES } from '../cephx/protocol.ts';
+import type { Address, MdsOp, OsdOp } from '../engine/types.ts';
+import {
+  type Field,
+  flag,
+  list,
+  object,
+  oneOf,
+  optional,
+  record,
+  text,
+  u32,
+  wrongType,
+  wrongValue,
+} from './body.ts';
+import { parseAddress } from './codec.ts';
+import { Problem } from './problem.ts';
+
+export interface Service {
+  readonly name: 'osd' | 'mds' | 'mgr';
+  /** Entity type. */
+  readonly id: number;
+}
+
+/** The service that asks. `mon` and `auth` belong to the admin listener and are refused here. */
+export const service: Field<Service> = (value, at) => {
+  if (value === 'mon' || value === 'auth') {
+    throw new Problem('service.refused', `service "${value}" is not served on this listener`);
+  }
+  const name = oneOf(['osd', 'mds', 'mgr'])(value, at);
+  return { name, id: ENTITY_TYPES[name]! };
+};
+
+/** The client's socket address, without port. */
+export const peer: Field<Address> = (value, at) => {
+  if (typeof value !== 'string') throw wrongType(at, 'a string', value);
+  const address = parseAddress(value);
+  if (address === undefined) throw wrongValue(at, 'an IPv4 or IPv6 address without port');
+  return address;
+};
+
+/**
+ * The operation in `op`, by service. Throws Problem `service.unsupported` for a service whose
+ * caps are not decided by the core.
+ */
+export function readOp(asked: Service, value: unknown, at: string): OsdOp | MdsOp {
+  if (asked.id === ENTITY_TYPE_OSD) return osdOp(value, at);
+  if (asked.id === ENTITY_TYPE_MDS) return mdsOp(value, at);
+  throw new Problem('service.unsupported', `checks for service "${asked.name}" are not supported`);
+}
+
+// Longer names are a denial of the core (`limit.exceeded`), so any text passes here.
+const name = text(0, 1_048_576);
+
+const OSD_OP = object({
+  pool: name,
+  namespace: optional(name),
+  object: optional(name),
+  app_metadata: optional(record(record(name, APP_METADATA_MAX), APP_METADATA_MAX)),
+  read: optional(flag),
+  write: optional(flag),
+  classes: optional(
+    list(
+      object({
+        name,
+        method: name,
+        read: optional(flag),
+        write: optional(flag),
+        allow_listed: optional(flag),
+      }),
+      CLASSES_MAX,
+    ),
+  ),
+});
+
+function osdOp(value: unknown, at: string): OsdOp {
+  const op = OSD_OP(value, at);
+  return {
+    pool: op.pool,
+    namespace: op.namespace ?? '',
+    object: op.object ?? '',
+    read: op.read ?? false,
+    write: op.write ?? false,
+    classes: (op.classes ?? []).map((call) => ({
+      name: call.name,
+      method: call.method,
+      read: call.read ?? false,
+      write: call.write ?? false,
+      allowListed: call.allow_listed ?? false,
+    })),
+    appMetadata: op.app_metadata ?? {},
+  };
+}
+
+const gidList: Field<number[] | null> = (value, at) =>
+  value === null ? null : list(u32, GIDS_MAX)(value, at);
+
+const MDS_OP = object({
+  path: name,
+  inode_uid: u32,
+  inode_gid: u32,
+  inode_mode: u32,
+  caller_uid: u32,
+  caller_gid: u32,
+  caller_gid_list: optional(gidList),
+  mask: u32,
+  new_uid: optional(u32),
+  new_gid: optional(u32),
+  fs: optional(name),
+});
+
+function mdsOp(value: unknown, at: string): MdsOp {
+  const op = MDS_OP(value, at);
+  return {
+    path: op.path,
+    inodeUid: op.inode_uid,
+    inodeGid: op.inode_gid,
+    inodeMode: op.inode_mode,
+    callerUid: op.caller_uid,
+    callerGid: op.caller_gid,
+    callerGidList: op.caller_gid_list ?? null,
+    mask: op.mask,
+    newUid: op.new_uid ?? 0,
+    newGid: op.new_gid ?? 0,
+    fs: op.fs ?? '',
+  };
+}

@@ -1,0 +1,231 @@
+/**
+ * Opens the listeners of the sidecar, on Node and Bun with node:http, on Deno with Deno.serve.
+ * The app is the same; each listener hands it its own description with every request.
+ */
+
+import * as fs from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import process from 'node:process';
+import { getRequestListener } from '@hono/node-server';
+import { ListenError } from '../errors.ts';
+import type { Listener, TokenEntry } from './callers.ts';
+import { codeOf } from './files.ts';
+
+/** Where to listen. */
+export type ListenAddress =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+
+/** What answers: `app.fetch` of createApp. */
+export type Fetch = (
+  request: Request,
+  bindings: { listener: Listener },
+) => Response | Promise<Response>;
+
+export interface ListenOptions {
+  /** Bearer tokens of the TCP listeners; without, their callers may only verify. */
+  readonly tokens?: readonly TokenEntry[] | undefined;
+  /** Further names that `Host` may have. */
+  readonly allowHosts: readonly string[];
+}
+
+/** A listener that is open. */
+export interface OpenListener {
+  /** `http://127.0.0.1:6480` or `unix:PATH`, with the port that was found. */
+  readonly name: string;
+  /** Takes no new connections, lets running requests end, and after the time cuts them off. */
+  close(timeoutMs: number): Promise<void>;
+}
+
+/** Reads `unix:PATH` or `tcp:HOST:PORT`; undefined for anything else. */
+export function parseListen(text: string): ListenAddress | undefined {
+  if (text.startsWith('unix:') && text.length > 5) return { kind: 'unix', path: text.slice(5) };
+  const tcp = /^tcp:(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})$/.exec(text);
+  const port = Number(tcp?.[3]);
+  if (tcp === null || port > 65_535) return undefined;
+  return { kind: 'tcp', host: (tcp[1] ?? tcp[2]!).toLowerCase(), port };
+}
+
+/** Opens all, or none: what was open is closed again. Throws ListenError. */
+export async function listen(
+  fetch: Fetch,
+  addresses: readonly ListenAddress[],
+  options: ListenOptions,
+): Promise<OpenListener[]> {
+  const open: OpenListener[] = [];
+  try {
+    for (const address of addresses) {
+      open.push(
+        await (address.kind === 'unix'
+          ? openUnix(fetch, address.path)
+          : openTcp(fetch, address, options)),
+      );
+    }
+  } catch (error) {
+    await Promise.all(open.map((each) => each.close(0)));
+    throw error;
+  }
+  return open;
+}
+
+async function openTcp(
+  fetch: Fetch,
+  address: ListenAddress & { kind: 'tcp' },
+  options: ListenOptions,
+): Promise<OpenListener> {
+  const { host, port } = address;
+  const shown = host.includes(':') ? `[${host}]` : host;
+  if (!/^(?:localhost|127(?:\.[0-9]{1,3}){3}|::1)$/.test(host)) {
+    throw new ListenError(
+      'listen.address',
+      `cannot listen on tcp:${shown}:${port}: without TLS only loopback addresses are served`,
+    );
+  }
+  // Filled when the port is known; no request comes before.
+  const hosts = new Set<string>();
+  const listener: Listener = { kind: 'tcp', hosts, tokens: options.tokens };
+  const handler = (request: Request): Response | Promise<Response> => fetch(request, { listener });
+  const opened = await openServer(handler, { host, port }, `tcp:${shown}:${port}`);
+  for (const name of [shown, 'localhost', ...options.allowHosts]) {
+    const lower = name.toLowerCase();
+    const bare = /^(?:\[[^\]]*\]|[^:]*)$/.test(lower);
+    hosts.add(bare ? `${lower}:${opened.port}` : lower);
+    // A browser and curl leave out the port that http has by default.
+    if (bare && opened.port === 80) hosts.add(lower);
+  }
+  return { name: `http://${shown}:${opened.port}`, close: opened.close };
+}
+
+async function openUnix(fetch: Fetch, path: string): Promise<OpenListener> {
+  if (new TextEncoder().encode(path).length > UNIX_PATH_LEN_MAX) {
+    throw new ListenError(
+      'listen.address',
+      `cannot listen on unix:${path}: the path is longer than ${UNIX_PATH_LEN_MAX} bytes`,
+    );
+  }
+  await removeStaleSocket(path);
+  const handler = (request: Request): Response | Promise<Response> =>
+    fetch(request, { listener: { kind: 'unix' } });
+  const opened = await openServer(handler, { path }, `unix:${path}`);
+  return { name: `unix:${path}`, close: opened.close };
+}
+
+/** A socket that nobody answers on is left from a crash; anything else there is not ours. */
+async function removeStaleSocket(path: string): Promise<void> {
+  let stat: fs.Stats;
+  try {
+    stat = fs.lstatSync(path);
+  } catch {
+    return;
+  }
+  if (!stat.isSocket()) {
+    throw new ListenError('listen.failed', `cannot listen on unix:${path}: it is not a socket`);
+  }
+  const outcome = await new Promise<string>((resolve) => {
+    const socket = connect({ path }, () => resolve('alive'));
+    socket.on('error', (error) => resolve(codeOf(error)));
+    socket.setTimeout(PROBE_TIMEOUT_MS, () => resolve('alive'));
+    socket.on('connect', () => socket.destroy());
+  });
+  if (outcome === 'alive') {
+    throw new ListenError('listen.in_use', `cannot listen on unix:${path}: another process does`);
+  }
+  if (outcome !== 'ECONNREFUSED') {
+    throw new ListenError('listen.failed', `cannot listen on unix:${path}: ${outcome}`);
+  }
+  fs.unlinkSync(path);
+}
+
+type Place = { readonly path: string } | { readonly host: string; readonly port: number };
+interface Opened {
+  readonly port: number;
+  close(timeoutMs: number): Promise<void>;
+}
+
+async function openServer(
+  handler: (request: Request) => Response | Promise<Response>,
+  place: Place,
+  name: string,
+): Promise<Opened> {
+  const deno = (globalThis as { Deno?: DenoServe }).Deno;
+  // A socket is never open to more than it should be, not even for a moment: no chmod afterwards.
+  const umask = 'path' in place ? process.umask(0o117) : undefined;
+  try {
+    const opening = deno === undefined ? openNode(handler, place) : openDeno(deno, handler, place);
+    if (umask !== undefined) process.umask(umask);
+    return await opening;
+  } catch (error) {
+    if (umask !== undefined) process.umask(umask);
+    const code = codeOf(error);
+    const inUse = code === 'EADDRINUSE';
+    throw new ListenError(
+      inUse ? 'listen.in_use' : 'listen.failed',
+      `cannot listen on ${name}: ${inUse ? 'the address is in use' : code}`,
+    );
+  }
+}
+
+/** Binds before it returns; the promise only waits for the event. */
+function openNode(
+  handler: (request: Request) => Response | Promise<Response>,
+  place: Place,
+): Promise<Opened> {
+  const server = createServer(SERVER_LIMITS, getRequestListener(handler));
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(place, () => {
+      server.off('error', reject);
+      const port = 'path' in place ? 0 : (server.address() as AddressInfo).port;
+      resolve({ port, close: (timeoutMs) => closeNode(server, timeoutMs) });
+    });
+  });
+}
+
+function closeNode(server: Server, timeoutMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
+
+/** As much of Deno as is used here. */
+interface DenoServe {
+  serve(
+    options: Place & { onListen: () => void },
+    handler: (request: Request) => Response | Promise<Response>,
+  ): { readonly addr: { readonly port?: number }; shutdown(): Promise<void> };
+}
+
+async function openDeno(
+  deno: DenoServe,
+  handler: (request: Request) => Response | Promise<Response>,
+  place: Place,
+): Promise<Opened> {
+  const options = 'path' in place ? place : { hostname: place.host, port: place.port };
+  const server = deno.serve({ ...options, onListen: () => undefined } as never, handler);
+  return {
+    port: server.addr.port ?? 0,
+    async close(timeoutMs) {
+      const late = new Promise<void>((resolve) => setTimeout(resolve, timeoutMs));
+      await Promise.race([server.shutdown(), late]);
+      if ('path' in place) fs.rmSync(place.path, { force: true });
+    },
+  };
+}
+
+/** Against half-sent requests: the app bounds the body's time, these the head's and the whole. */
+const SERVER_LIMITS = {
+  headersTimeout: 10_000,
+  requestTimeout: 15_000,
+  connectionsCheckingInterval: 1_000,
+  keepAliveTimeout: 5_000,
+  maxHeaderSize: 16_384,
+} as const;
+/** sun_path less its final zero. */
+const UNIX_PATH_LEN_MAX = 107;
+const PROBE_TIMEOUT_MS = 2_000;
