@@ -1,0 +1,117 @@
+/**
+ * What comes of a file: its cases are counted, and inside them the values that were compared. A
+ * case fails as a whole: one wrong value in it or ten are one failing case.
+ */
+
+/** What a case is known by, for `--only`. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** `--only`: for each key the values that a case may have there. */
+export type Only = ReadonlyMap<string, ReadonlySet<string>>;
+
+export class Report {
+  readonly name: string;
+  passed = 0;
+  failed = 0;
+  skipped = 0;
+  /** Values compared. */
+  compared = 0;
+  /** What computed the values that were compared. */
+  readonly by: Set<string> = new Set();
+  /** One line a failing case. */
+  readonly failures: string[] = [];
+  readonly #only: Only;
+
+  constructor(name: string, only: Only = new Map()) {
+    this.name = name;
+    this.#only = only;
+  }
+
+  /** Runs one case unless `--only` leaves it out. What its body throws is its failure. */
+  case(id: string, fields: Fields, body: (check: Check) => void): void {
+    if (!this.#wanted(fields)) {
+      this.skipped += 1;
+      return;
+    }
+    const check = new Check();
+    try {
+      body(check);
+    } catch (error) {
+      check.fail(error instanceof Error ? error.message : String(error));
+    }
+    this.compared += check.compared;
+    const [first, ...more] = check.mismatches;
+    if (first === undefined) {
+      this.passed += 1;
+      return;
+    }
+    this.failed += 1;
+    const rest = more.length === 0 ? '' : ` (and ${more.length} more)`;
+    this.failures.push(`FAIL ${this.name}: ${id}: ${first}${rest}`);
+  }
+
+  /** A case for which the file has no answer. */
+  skip(): void {
+    this.skipped += 1;
+  }
+
+  /** The line of the file. */
+  summary(): string {
+    const cases = this.passed + this.failed;
+    const by = this.by.size === 0 ? 'nothing' : [...this.by].sort().join(', ');
+    const skipped = this.skipped === 0 ? '' : `, ${this.skipped} skipped`;
+    return `${this.name}: ${this.compared} values in ${cases} cases compared by ${by}${skipped}`;
+  }
+
+  #wanted(fields: Fields): boolean {
+    for (const [key, values] of this.#only) {
+      if (!(key in fields) || !values.has(String(fields[key]))) return false;
+    }
+    return true;
+  }
+}
+
+/** The comparisons of one case. */
+export class Check {
+  compared = 0;
+  readonly mismatches: string[] = [];
+
+  /** Compares two plain values. */
+  same(what: string, actual: Plain, expected: Plain): void {
+    this.compared += 1;
+    if (actual !== expected) this.fail(`${what}: expected ${show(expected)}, got ${show(actual)}`);
+  }
+
+  /**
+   * Compares all that a recorded document holds with what was computed in the same shape. A field
+   * of the record that nothing was computed for is a mismatch: it was not understood.
+   */
+  tree(what: string, actual: unknown, expected: unknown): void {
+    if (typeof expected !== 'object' || expected === null) {
+      this.same(what, actual as Plain, expected as Plain);
+      return;
+    }
+    if (typeof actual !== 'object' || actual === null) {
+      this.same(what, actual as Plain, Array.isArray(expected) ? 'a list' : 'an object');
+      return;
+    }
+    if (Array.isArray(expected)) this.same(`${what}.length`, (actual as []).length, expected.length);
+    for (const [key, value] of Object.entries(expected)) {
+      if (Object.hasOwn(actual, key)) this.tree(`${what}.${key}`, (actual as Fields)[key], value);
+      else this.fail(`${what}.${key}: not understood`);
+    }
+  }
+
+  fail(what: string): void {
+    this.mismatches.push(what);
+  }
+}
+
+type Plain = string | number | bigint | boolean | null | undefined;
+
+const SHOWN_MAX = 72;
+
+function show(value: Plain): string {
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  return text.length <= SHOWN_MAX ? text : `${text.slice(0, SHOWN_MAX)}…`;
+}

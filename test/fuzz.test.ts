@@ -1,0 +1,41 @@
+/** Seeded authorizers through every build: no trap, no throw, the twin's verdict every time. */
+
+import { describe, expect, it } from 'vitest';
+import { Engine } from '../src/engine/index.ts';
+import { fuzzVerify, type Histogram } from './fuzz/verify.ts';
+import { seedOf } from './rng.ts';
+
+const seed = seedOf(42);
+const cases = Number(globalThis.process?.env?.FUZZ_CASES ?? 100_000);
+
+/** Reasons that `verify` of the core can give. */
+const REASONS = [
+  'ok',
+  'authorizer.malformed',
+  'authorizer.mode',
+  'authorizer.service',
+  'authorizer.secret_unknown',
+  'authorizer.invalid',
+  'authorizer.challenge_required',
+  'authorizer.challenge_mismatch',
+  'ticket.implausible',
+  'ticket.cipher_not_allowed',
+  'ticket.revoked',
+  'ticket.expired',
+  'ticket.not_yet_valid',
+  'limit.exceeded',
+] as const;
+
+describe.each(['simd', 'plain'] as const)('verify, %s build', (build) => {
+  it(`agrees with the twin on ${cases} authorizers (seed ${seed})`, {
+    timeout: 600_000,
+  }, async () => {
+    const engine = await Engine.create({ build, preset: 'small' });
+    const histogram: Histogram = fuzzVerify(engine, seed, cases);
+    console.log(build, histogram);
+    if (cases < 100_000) return;
+    for (const reason of REASONS) {
+      expect(histogram[reason] ?? 0, reason).toBeGreaterThanOrEqual(100);
+    }
+  });
+});
