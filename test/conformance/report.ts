@@ -95,7 +95,8 @@ export class Check {
       this.same(what, actual as Plain, Array.isArray(expected) ? 'a list' : 'an object');
       return;
     }
-    if (Array.isArray(expected)) this.same(`${what}.length`, (actual as []).length, expected.length);
+    if (Array.isArray(expected))
+      this.same(`${what}.length`, (actual as []).length, expected.length);
     for (const [key, value] of Object.entries(expected)) {
       if (Object.hasOwn(actual, key)) this.tree(`${what}.${key}`, (actual as Fields)[key], value);
       else this.fail(`${what}.${key}: not understood`);

@@ -5,8 +5,8 @@
 
 import { CryptoKey, type Sealer } from '../../src/cephx/cryptokey.ts';
 import { DecodeError } from '../../src/cephx/denc.ts';
-import { engineSealer } from '../../src/cli/sealer.ts';
 import { Engine } from '../../src/engine/index.ts';
+import { engineSealer } from '../../src/sealer.ts';
 import { toHex } from '../twin/load.ts';
 import { twinSealer } from '../twin/sealer.ts';
 
