@@ -177,7 +177,7 @@ function hints(addresses: readonly ListenAddress[]): string {
   const unix = addresses.find((address) => address.kind === 'unix');
   if (unix === undefined) return '';
   const curl = (url: string, body: unknown): string =>
-    `curl -s --unix-socket ${quote(unix.path)} -H 'content-type: application/json' ` +
+    `curl -s -w '\\n' --unix-socket ${quote(unix.path)} -H 'content-type: application/json' ` +
     `-d ${quote(JSON.stringify(body))} ${quote(url)}\n`;
   const caps = 'allow rw pool=liverpool';
   const op = { object: 'o1', write: true };
