@@ -34,6 +34,9 @@ const SHAPE = {
 const readRequest = object(SHAPE);
 type Request = ShapeOf<typeof SHAPE>;
 
+/** What is asked, of whatever subject. */
+type Asked = Omit<CheckRequest, 'handle' | 'tail'>;
+
 /** What one check came to, before it is an answer. */
 interface Outcome {
   readonly decision: Decision;
@@ -96,7 +99,7 @@ function decide(
   deps: AppDeps,
   caller: string,
   request: Request,
-  asked: Omit<CheckRequest, 'handle'>,
+  asked: Asked,
   nowNs: bigint,
 ): Outcome {
   if (request.session !== undefined) {
@@ -110,7 +113,7 @@ function checkSession(
   deps: AppDeps,
   caller: string,
   handle: string,
-  asked: Omit<CheckRequest, 'handle'>,
+  asked: Asked,
   nowNs: bigint,
 ): Outcome {
   const session = sessionOf(deps, caller, handle, nowNs);
@@ -121,7 +124,7 @@ function checkSession(
     return { decision: denial('session.unknown', ERRNO_CHECK), check: 'sidecar.session_service' };
   }
   const host = { nowNs, policy: deps.policy };
-  const verdict = deps.engine.check({ ...asked, handle: session.core }, host);
+  const verdict = deps.engine.check({ ...asked, handle: session.core, tail: true }, host);
   const { reason } = verdict;
   if (reason === 'session.unknown' || reason === 'session.expired') drop(deps, handle, session);
   // The core names the entity only if the session itself was good.
@@ -134,12 +137,7 @@ function checkSession(
   return { decision: { ...decision, grants }, check: reason, verdict };
 }
 
-function checkCaps(
-  deps: AppDeps,
-  caps: string,
-  asked: Omit<CheckRequest, 'handle'>,
-  nowNs: bigint,
-): Outcome {
+function checkCaps(deps: AppDeps, caps: string, asked: Asked, nowNs: bigint): Outcome {
   const host = { nowNs, policy: deps.policy };
   const parsed = deps.engine.capsParse(asked.service, caps, host, { keep: true });
   if (!parsed.decision) {
