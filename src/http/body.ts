@@ -269,5 +269,6 @@ function named(at: string): string {
   return at === '' ? 'the document' : `"${at}"`;
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+// ignoreBOM keeps a byte order mark, which is then no JSON (RFC 8259 section 8.1).
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const utf8Out = new TextEncoder();
