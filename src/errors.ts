@@ -14,7 +14,31 @@ export type ErrorCode =
   | 'listen.address'
   | 'listen.in_use'
   | 'listen.failed'
-  | 'request.failed';
+  | 'request.failed'
+  | StoreErrorCode;
+
+/**
+ * `locked`: another process is the writer. `mode`: others can read or write the file or folder.
+ * `content`: not a store, or damaged. `version`: written by a newer program. `driver`: this runtime
+ * has no SQLite. `compacted`, `future`: a snapshot that is not kept any more, or not reached yet.
+ * `limit`: a transaction too large. `full`, `readonly`, `busy`: the disk or file takes no write, and
+ * nothing was written. `failed`: the store must be opened again. `closed`: it was closed.
+ */
+export type StoreErrorCode =
+  | 'store.address'
+  | 'store.busy'
+  | 'store.closed'
+  | 'store.compacted'
+  | 'store.content'
+  | 'store.driver'
+  | 'store.failed'
+  | 'store.full'
+  | 'store.future'
+  | 'store.limit'
+  | 'store.locked'
+  | 'store.mode'
+  | 'store.readonly'
+  | 'store.version';
 
 /** What all our error classes have in common. The message holds no key bytes. */
 export class CephgateError extends Error {
@@ -45,4 +69,9 @@ export class ListenError extends CephgateError {
 /** A request of the command line to a server failed, or was refused as a request. */
 export class RequestError extends CephgateError {
   declare readonly code: 'request.failed';
+}
+
+/** The store does not open, answer or take a write. */
+export class StoreError extends CephgateError {
+  declare readonly code: StoreErrorCode;
 }
