@@ -1,0 +1,167 @@
+/**
+ * The work items: authorizers in the true layout, one ticket and one session key each, and the
+ * operation that is asked for. A quarter each is allowed by the first grant, allowed by the second,
+ * refused by object prefix, refused by address. Odd items are for comparing verdicts only.
+ */
+
+import { Buffer } from 'node:buffer';
+import { ENTITY_TYPE_OSD } from '../assembly/abi.ts';
+import type { CryptoKey } from '../src/cephx/cryptokey.ts';
+import type { Address, Challenge } from '../src/engine/index.ts';
+import {
+  HOUR_NS,
+  makeSecret,
+  makeTicket,
+  NOW_NS,
+  type TicketOptions,
+} from '../test/authorizers.ts';
+import { Rng } from '../test/rng.ts';
+
+export type KeyTypeOfBench = 'aes' | 'aes256k';
+
+/** One operation on objects of a pool. */
+export interface Op {
+  readonly pool: string;
+  readonly namespace: string;
+  readonly object: string;
+  readonly read: boolean;
+  readonly write: boolean;
+}
+
+export interface Item {
+  /** CephXAuthorizer that answers `challenge`. */
+  readonly authorizer: Buffer;
+  /** The one sent before it, which answers none. */
+  readonly first: Buffer;
+  readonly challenge: Extract<Challenge, { mode: 'issued' }>;
+  readonly peer: Address;
+  readonly op: Op;
+  /** What the ticket carries, for rivals that seal replies with it. */
+  readonly sessionKey: CryptoKey;
+}
+
+/** A service secret as a service keeps it. */
+export interface Secret {
+  readonly secretId: bigint;
+  readonly key: CryptoKey;
+  readonly encoded: Uint8Array;
+}
+
+export interface Corpus {
+  readonly type: KeyTypeOfBench;
+  readonly secrets: readonly Secret[];
+  /** What is measured. */
+  readonly items: readonly Item[];
+  /** What is compared besides: altered, expired, revoked by caps, cut short. */
+  readonly odd: readonly Item[];
+}
+
+export const SERVICE: number = ENTITY_TYPE_OSD;
+export { NOW_NS };
+
+/** Caps of every measured ticket. */
+export const CAPS: string =
+  'allow rw pool=liverpool namespace=ns1 object_prefix rbd_data, ' +
+  'allow r pool=other network 10.0.0.0/8';
+
+/** `count` items of one key type and the odd ones; the same seed gives the same bytes. */
+export function makeCorpus(type: KeyTypeOfBench, count: number, seed: number): Corpus {
+  const rng = new Rng(seed);
+  const secrets = [1n, 2n, 3n].map((secretId) => ({ secretId, ...makeSecret(type, rng.random) }));
+  const current = secrets[1] as Secret;
+  const make = (i: number, options: TicketOptions): Item => {
+    const ticket = makeTicket(current.key, rng.random, {
+      ...{ caps: CAPS, globalId: BigInt(4000 + i), sessionType: type },
+      ...options,
+    });
+    const value = rng.u64();
+    return {
+      authorizer: Buffer.from(ticket.authorizer(value)),
+      first: Buffer.from(ticket.authorizer()),
+      challenge: { mode: 'issued', value },
+      sessionKey: ticket.sessionKey,
+      ...request(i),
+    };
+  };
+  const items = Array.from({ length: count }, (_, i) => make(i, {}));
+  return { type, secrets, items, odd: [...oddItems(items, make), ...flipped(items, rng)] };
+}
+
+/** Caps of `n` grants of which only the last covers `MATCH_OP`. */
+export function capsOf(n: number): string {
+  const others = Array.from(
+    { length: n - 1 },
+    (_, i) => `allow rw pool=pool-${i} namespace=ns${i % 7} object_prefix rbd_data.${i}`,
+  );
+  return [...others, 'allow rw pool=liverpool namespace=ns1 object_prefix rbd_data'].join(', ');
+}
+
+export const MATCH_OP: Op = {
+  ...{ pool: 'liverpool', namespace: 'ns1', object: 'rbd_data.1f3a.000000000000002a' },
+  ...{ read: true, write: true },
+};
+
+function request(i: number): Pick<Item, 'op' | 'peer'> {
+  const inside: Address = { family: 4, bytes: Uint8Array.of(10, 1, i & 255, 7) };
+  const outside: Address = { family: 4, bytes: Uint8Array.of(192, 0, 2, i & 255) };
+  const other: Op = {
+    ...{ pool: 'other', namespace: '', object: `journal.${i}` },
+    ...{ read: true, write: false },
+  };
+  switch (i % 4) {
+    case 0:
+      return { op: { ...MATCH_OP, object: `rbd_data.1f3a.${i}` }, peer: outside };
+    case 1:
+      return { op: other, peer: inside };
+    case 2:
+      return { op: { ...MATCH_OP, object: `rbd_header.${i}` }, peer: inside };
+    default:
+      return { op: other, peer: outside };
+  }
+}
+
+/** Items that break one rule each. */
+function oddItems(
+  items: readonly Item[],
+  make: (i: number, options: TicketOptions) => Item,
+): Item[] {
+  const good = items[0] as Item;
+  const wrong = { mode: 'issued', value: good.challenge.value ^ 1n } as const;
+  const options: TicketOptions[] = [
+    { createdNs: NOW_NS - 3n * HOUR_NS },
+    { createdNs: NOW_NS + HOUR_NS },
+    { validNs: -HOUR_NS },
+    { allowAll: true },
+    { caps: null },
+    { caps: '' },
+    { caps: 'allow' },
+    { caps: 'allow *' },
+    { caps: 'allow r' },
+    { secretId: 9n },
+    { service: 2 },
+    { sessionType: 'aes' },
+    { sessionType: 'aes256k' },
+  ];
+  const cuts = Array.from({ length: 40 }, (_, i) =>
+    good.authorizer.subarray(0, (i * good.authorizer.length) / 40),
+  );
+  return [
+    ...options.map((each, i) => make(i * 4, each)),
+    { ...good, challenge: wrong },
+    { ...good, authorizer: good.first },
+    ...cuts.map((authorizer) => ({ ...good, authorizer })),
+  ];
+}
+
+/** One item per bit of randomness: a byte of the authorizer altered, wherever it may be. */
+function flipped(items: readonly Item[], rng: Rng): Item[] {
+  return Array.from({ length: FLIPPED }, () => {
+    const item = rng.pick(items);
+    const authorizer = Buffer.from(item.authorizer);
+    const at = rng.int(authorizer.length);
+    authorizer[at] = authorizer[at]! ^ (1 << rng.int(8));
+    return { ...item, authorizer };
+  });
+}
+
+const FLIPPED = 1000;

@@ -1,0 +1,100 @@
+/** The tables of the benchmark: which cases are measured together. */
+
+import { Engine } from '../src/engine/index.ts';
+import {
+  BATCH,
+  engineBatch,
+  engineRecords,
+  engineSingle,
+  HOST,
+  makeEngine,
+  rivals,
+  twin,
+  writeRecords,
+} from './contenders.ts';
+import { engineHandshake, nodeHandshake } from './handshake.ts';
+import { type Corpus, capsOf, type Item, MATCH_OP, SERVICE } from './items.ts';
+import type { Case } from './measure.ts';
+import { decide, parseCaps } from './rival-caps.ts';
+import type { Judge } from './rival-decode.ts';
+
+export interface Table {
+  readonly title: string;
+  readonly cases: readonly Case[];
+}
+
+/** Cold verify: open, all checks, caps decision, wipe; no reply. And the warm check beside it. */
+export async function verifyTable(corpus: Corpus): Promise<Table> {
+  const { items, type } = corpus;
+  const engine = await makeEngine(corpus);
+  const single = perItem(items, engineSingle(engine));
+  const batch = engineBatch(engine);
+  const records = engineRecords(engine);
+  const groups = inGroups(items);
+  const singleSets = items.map((item) => writeRecords([item]));
+  const batchSets = groups.map(writeRecords);
+  const cases: Case[] = [
+    { name: 'cephgate, object', items: 1, run: single },
+    { name: 'cephgate, object again (noise)', items: 1, run: single },
+    { name: 'cephgate, record', items: 1, run: cycle(singleSets, records) },
+    { name: `cephgate, batch ${BATCH} of objects`, items: BATCH, run: cycle(groups, batch) },
+    { name: `cephgate, batch ${BATCH} of records`, items: BATCH, run: cycle(batchSets, records) },
+    { name: 'cephgate, warm check of 3 grants', items: 1, run: await warmCheck(3) },
+  ];
+  for (const [name, judge] of Object.entries(rivals(corpus))) {
+    cases.push({ name, items: 1, run: perItem(items, judge) });
+  }
+  cases.push({ name: 'twin', items: 1, run: perItem(items, twin(corpus)) });
+  return { title: `cold verify, ${type}`, cases };
+}
+
+/** Caps match alone, parsed before. */
+export async function capsTable(): Promise<Table> {
+  const cases: Case[] = [];
+  const peer = { family: 4, bytes: Uint8Array.of(10, 0, 0, 1) } as const;
+  for (const grants of [1, 10, 300]) {
+    const name = `${grants} grant${grants === 1 ? '' : 's'}`;
+    cases.push({ name: `cephgate, ${name}`, items: 1, run: await warmCheck(grants) });
+    const parsed = parseCaps(capsOf(grants)) ?? [];
+    const run = (): boolean => decide(parsed, MATCH_OP, peer);
+    cases.push({ name: `by hand, ${name}`, items: 1, run });
+  }
+  return { title: 'caps match', cases };
+}
+
+/** A whole connection: first authorizer, challenge, second authorizer, reply with a secret. */
+export async function handshakeTable(corpus: Corpus): Promise<Table> {
+  const { items, type } = corpus;
+  const ours = perItem(items, engineHandshake(await makeEngine(corpus)));
+  const cases = [
+    { name: 'cephgate, handshake', items: 1, run: ours },
+    { name: 'node:crypto tuned, handshake', items: 1, run: perItem(items, nodeHandshake(corpus)) },
+  ];
+  return { title: `with challenge and reply, ${type}`, cases };
+}
+
+/** A check against caps compiled before, of which the last grant allows. */
+async function warmCheck(grants: number): Promise<() => unknown> {
+  const engine = await Engine.create();
+  const parsed = engine.capsParse(SERVICE, capsOf(grants), HOST, { keep: true });
+  const request = { service: SERVICE, handle: parsed.handle, op: MATCH_OP };
+  const { reason } = engine.check(request, HOST);
+  if (reason !== 'ok') throw new Error(`Cannot check caps of ${grants} grants: ${reason}`);
+  return () => engine.check(request, HOST);
+}
+
+function perItem(items: readonly Item[], judge: Judge): Case['run'] {
+  return cycle(items, judge);
+}
+
+function cycle<T>(values: readonly T[], run: (value: T) => unknown): Case['run'] {
+  return (i) => run(values[i % values.length] as T);
+}
+
+/** The items in groups of a batch; a short corpus is used over and over. */
+function inGroups(items: readonly Item[]): Item[][] {
+  const count = Math.max(1, Math.floor(items.length / BATCH));
+  return Array.from({ length: count }, (_, g) =>
+    Array.from({ length: BATCH }, (_, i) => items[(g * BATCH + i) % items.length] as Item),
+  );
+}
