@@ -548,6 +548,10 @@ export const CONDITION_CHGRP = 14;
 export const CONDITION_MODE = 15;
 /** Everything else fits, but the peer is outside the network (or the network is unusable). */
 export const CONDITION_NETWORK = 16;
+/** Explain only: a grant before this one had allowed. */
+export const CONDITION_NOT_EXAMINED = 17;
+/** MDS: no grant opens the file system that the operation names; never in an explanation. */
+export const CONDITION_FSNAME = 18;
 
 // ---------------------------------------------------------------------------------------------
 // Compiled grants: GRANT_LEN bytes each. A profile is one entry of kind GRANT_PROFILE followed by

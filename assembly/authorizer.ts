@@ -213,8 +213,8 @@ function room(n: i32): usize {
 /** Wipes what `authorizerOpen` left: both plaintexts, the session key and what derives from it. */
 export function authorizerWipe(): void {
   // A second plaintext of part b exists only for lengths that both ciphers can have.
-  const seconds = (sealedBytes & 15) == 0 ? 2 : 1;
-  wipe(plain, (room(blobLen) + seconds * room(sealedBytes)) as usize);
+  const seconds: usize = (sealedBytes & 15) == 0 ? 2 : 1;
+  wipe(plain, room(blobLen) + seconds * room(sealedBytes));
   if (sealedBytes >= 40 || load<u32>(secretSlot + SECRET_TYPE) == KEY_TYPE_AES256K) {
     wipe(PREPARED, PREPARED_LEN);
     sha2Wipe();

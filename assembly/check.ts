@@ -52,7 +52,7 @@ import {
   VERDICT_SECRET_ID,
   VERDICT_SOURCE,
 } from './abi';
-import { gidScratch, grantScratch, HOST } from './arena';
+import { gidScratch, grantScratch, HOST, spanScratch } from './arena';
 import {
   CAPS_BAD,
   CAPS_COUNT,
@@ -76,10 +76,11 @@ import {
   compiledWritten,
   isCapsHandle,
 } from './capstore';
-import { checkCondition, checkGrant, osdCheck, osdExplain } from './grant';
-import { mdscapPrint } from './mdscap';
+import { osdCheck, osdExplain } from './grant';
+import { mdscapPrint } from './mdscapprint';
 import { mdsCheck, mdsExplain } from './mdsgrant';
-import { osdcapPrint } from './osdcap';
+import { checkCondition, checkGrant } from './nearest';
+import { osdcapPrint } from './osdcapprint';
 import {
   SESSION_CAPS,
   SESSION_CREATED,
@@ -228,8 +229,8 @@ export function capsParseRecord(record: usize): void {
   if (flags & FLAG_TAIL) {
     const printed =
       service == ENTITY_TYPE_MDS
-        ? mdscapPrint(text, grantScratch, count, gidScratch, tailAt(), tailRoom())
-        : osdcapPrint(text, grantScratch, count, tailAt(), tailRoom());
+        ? mdscapPrint(text, grantScratch, count, gidScratch, spanScratch, tailAt(), tailRoom())
+        : osdcapPrint(text, grantScratch, count, spanScratch, tailAt(), tailRoom());
     if (printed < 0) return verdictSet(CHECK_LIMIT, REASON_LIMIT_EXCEEDED);
     tailPart(TAIL_CAPS, printed);
   }

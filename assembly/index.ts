@@ -9,7 +9,7 @@
 import { ABI_VERSION, CHECK_RECORD_FIELD, LAYOUT_LITERALS, LAYOUT_LITERALS_LEN } from './abi';
 import { arenaInit, LAYOUT, word } from './arena';
 import { capsClear, capsFind, capsInit, capsView } from './capstore';
-import { osdcapLiterals, osdcapLiteralsLen } from './osdcap';
+import { osdcapLiterals, osdcapLiteralsLen } from './osdprofile';
 import { runRecords } from './record';
 import { revokeApply } from './revocations';
 import { secretClear, secretCount, secretPut, secretRemove } from './secrets';

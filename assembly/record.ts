@@ -41,8 +41,8 @@ import {
 } from './abi';
 import { HOST, request, requestLen, response, responseLen } from './arena';
 import { capsParseRecord, checkRecord } from './check';
-import { osdRecordCheck } from './grant';
-import { mdsRecordCheck } from './mdsgrant';
+import { mdsRecordCheck } from './mdsrecord';
+import { osdRecordCheck } from './osdrecord';
 import { secretBlockWipe } from './reply';
 import { signRecord } from './signature';
 import { reasonOf, verdictBegin, verdictEnd, verdictSet } from './verdict';

@@ -8,8 +8,8 @@
  */
 
 import {
-  AES256_ROUNDS,
   AES_SCHEDULE_LEN,
+  AES256_ROUNDS,
   aesCbcDecrypt,
   aesCbcEncrypt,
   aesDecryptBlock,
@@ -47,12 +47,7 @@ const SECRET_PADS: usize = SCRATCH + 112;
 const SEAL_KEY: usize = memory.data(K256_OPEN_LEN, 16);
 
 /** Prepares a secret of 1 to 128 bytes for opening under one usage, into K256_OPEN_LEN bytes. */
-export function k256PrepareOpen(
-  secret: usize,
-  secretLen: i32,
-  usage: u32,
-  prepared: usize,
-): void {
+export function k256PrepareOpen(secret: usize, secretLen: i32, usage: u32, prepared: usize): void {
   hmac384Pads(secret, secretLen, SECRET_PADS);
   derive(usage, TAG_KE, KE_LEN);
   aesExpandDecrypt(DERIVED, KE_LEN, prepared);
@@ -141,13 +136,7 @@ function encrypt(confounder: usize, src: usize, len: i32, dst: usize): void {
 }
 
 /** Writes the derived key of a tag (0xaa Ke, 0x55 Ki, 0x99 Kc) at `out`. Returns 32 or 24. */
-export function k256Derive(
-  secret: usize,
-  secretLen: i32,
-  usage: u32,
-  tag: i32,
-  out: usize,
-): i32 {
+export function k256Derive(secret: usize, secretLen: i32, usage: u32, tag: i32, out: usize): i32 {
   const len = tag == TAG_KE ? KE_LEN : KI_LEN;
   hmac384Pads(secret, secretLen, SECRET_PADS);
   derive(usage, tag, len);

@@ -132,14 +132,7 @@ function savePads(wide: i32, key: usize, keyLen: i32, pads: usize): void {
 }
 
 /** Takes head and source into STATE and ends the message; `before` bytes went in already. */
-function absorb(
-  wide: i32,
-  before: i32,
-  head: usize,
-  headLen: i32,
-  src: usize,
-  len: i32,
-): void {
+function absorb(wide: i32, before: i32, head: usize, headLen: i32, src: usize, len: i32): void {
   const blockLen = 64 << wide;
   const bits: u64 = ((before as u64) + (headLen as u64) + (len as u64)) << 3;
   if (headLen > 0) {

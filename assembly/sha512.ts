@@ -30,8 +30,8 @@ export const SHA2_CONSTANTS: usize = memory.data<u64>(
     0xca273eceea26619c, 0xd186b8c721c0c207, 0xeada7dd6cde0eb1e, 0xf57d4f7fee6ed178,
     0x06f067aa72176fba, 0x0a637dc5a2c898a6, 0x113f9804bef90dae, 0x1b710b35131c471b,
     0x28db77f523047d84, 0x32caab7b40c72493, 0x3c9ebe0a15c9bebc, 0x431d67c49c100d4c,
-    0x4cc5d4becb3e42b6, 0x597f299cfc657e2a, 0x5fcb6fab3ad6faec, 0x6c44198c4a475817,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0x4cc5d4becb3e42b6, 0x597f299cfc657e2a, 0x5fcb6fab3ad6faec, 0x6c44198c4a475817, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
   ],
   16,
 );
@@ -81,10 +81,7 @@ class Sha512 {
   ): v128 {
     const w15 = v128.shuffle<u64>(w16, w14, 1, 2);
     const w7 = v128.shuffle<u64>(w8, w6, 1, 2);
-    const x = i64x2.add(
-      i64x2.add(i64x2.add(w16, w7), Sha512.sigma0(w15)),
-      Sha512.sigma1(w2),
-    );
+    const x = i64x2.add(i64x2.add(i64x2.add(w16, w7), Sha512.sigma0(w15)), Sha512.sigma1(w2));
     v128.store(SHA512_WORDS + 16 * n, i64x2.add(x, v128.load(k + 16 * n)));
     return x;
   }
@@ -178,7 +175,8 @@ function compressSimd(state: usize, block: usize): void {
 }
 
 function compressPlain(state: usize, block: usize): void {
-  for (let t: usize = 0; t < 16; t++) Sha512.put(SHA2_CONSTANTS, t, bswap<u64>(load<u64>(block + 8 * t)));
+  for (let t: usize = 0; t < 16; t++)
+    Sha512.put(SHA2_CONSTANTS, t, bswap<u64>(load<u64>(block + 8 * t)));
   let a = load<u64>(state + 0);
   let b = load<u64>(state + 8);
   let c = load<u64>(state + 16);

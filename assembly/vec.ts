@@ -35,9 +35,6 @@ export class Vec {
 
   /** The sum of two lookups, in the tables at `tables` and 16 bytes on. */
   @inline static pair(tables: usize, a: v128, b: v128): v128 {
-    return v128.xor(
-      Vec.lookup(v128.load(tables), a),
-      Vec.lookup(v128.load(tables + 16), b),
-    );
+    return v128.xor(Vec.lookup(v128.load(tables), a), Vec.lookup(v128.load(tables + 16), b));
   }
 }
