@@ -46,7 +46,7 @@ export function judge(rig: Rig, shown: Shown, secrets: readonly TwinSecret[]): V
     [verdict.checkNumber, verdict.reasonNumber, verdict.decision, verdict.proven].join(),
     [twin.check, twin.reason, twin.decision, twin.proven].join(),
   );
-  if (verdict.proven) agree('core and twin', told(verdict), toldByTwin(twin));
+  if (verdict.proven) agree('core and twin', told(verdict), toldByTwin(twin, verdict.decision));
   return verdict;
 }
 
@@ -66,7 +66,8 @@ function told(verdict: Verdict): string {
   ].join();
 }
 
-function toldByTwin(twin: ReturnType<typeof verify>): string {
+/** The engine hands out secrets only of an authorizer that it accepts. */
+function toldByTwin(twin: ReturnType<typeof verify>, accepted: boolean): string {
   const { ticket } = twin;
   if (ticket === undefined) return 'nothing';
   const { created, expires } = ticket;
@@ -74,6 +75,6 @@ function toldByTwin(twin: ReturnType<typeof verify>): string {
     ...[twin.secretId, ticket.entityType, toHex(ticket.entityId), ticket.globalId],
     ...[created.seconds, created.nanoseconds, expires.seconds, expires.nanoseconds],
     ...[ticket.allowAll, toHex(ticket.capsRaw), twin.haveChallenge],
-    ...[twin.nonce, toHex(ticket.sessionKey.encode())],
+    ...(accepted ? [twin.nonce, toHex(ticket.sessionKey.encode())] : []),
   ].join();
 }

@@ -9,6 +9,12 @@ export type Fields = Readonly<Record<string, unknown>>;
 /** `--only`: for each key the values that a case may have there. */
 export type Only = ReadonlyMap<string, ReadonlySet<string>>;
 
+/** A case that ran: the part of the file it came from and the paths compared in it. */
+export interface Traced {
+  readonly at: object;
+  readonly paths: readonly string[];
+}
+
 export class Report {
   readonly name: string;
   passed = 0;
@@ -20,6 +26,8 @@ export class Report {
   readonly by: Set<string> = new Set();
   /** One line a failing case. */
   readonly failures: string[] = [];
+  /** The cases in order, for the self-test. */
+  readonly traced: Traced[] = [];
   readonly #only: Only;
 
   constructor(name: string, only: Only = new Map()) {
@@ -27,8 +35,11 @@ export class Report {
     this.#only = only;
   }
 
-  /** Runs one case unless `--only` leaves it out. What its body throws is its failure. */
-  case(id: string, fields: Fields, body: (check: Check) => void): void {
+  /**
+   * Runs one case unless `--only` leaves it out. What its body throws is its failure. `at` is the
+   * part of the file in which the paths of the comparisons are found.
+   */
+  case(id: string, fields: Fields, body: (check: Check) => void, at: object = fields): void {
     if (!this.#wanted(fields)) {
       this.skipped += 1;
       return;
@@ -39,7 +50,8 @@ export class Report {
     } catch (error) {
       check.fail(error instanceof Error ? error.message : String(error));
     }
-    this.compared += check.compared;
+    this.compared += check.paths.length;
+    this.traced.push({ at, paths: check.paths });
     const [first, ...more] = check.mismatches;
     if (first === undefined) {
       this.passed += 1;
@@ -50,9 +62,15 @@ export class Report {
     this.failures.push(`FAIL ${this.name}: ${id}: ${first}${rest}`);
   }
 
-  /** A case for which the file has no answer. */
-  skip(): void {
-    this.skipped += 1;
+  /** A step before the cases: only its failure is a case. */
+  guard(id: string, body: () => void): void {
+    try {
+      body();
+    } catch (error) {
+      this.case(id, {}, () => {
+        throw error;
+      });
+    }
   }
 
   /** The line of the file. */
@@ -73,33 +91,36 @@ export class Report {
 
 /** The comparisons of one case. */
 export class Check {
-  compared = 0;
+  /** What was compared: a path from the case's part of the file, or a name of ours. */
+  readonly paths: string[] = [];
   readonly mismatches: string[] = [];
 
   /** Compares two plain values. */
-  same(what: string, actual: Plain, expected: Plain): void {
-    this.compared += 1;
-    if (actual !== expected) this.fail(`${what}: expected ${show(expected)}, got ${show(actual)}`);
+  same(path: string, actual: Plain, expected: Plain): void {
+    this.paths.push(path);
+    if (actual !== expected) this.fail(`${path}: expected ${show(expected)}, got ${show(actual)}`);
   }
 
   /**
    * Compares all that a recorded document holds with what was computed in the same shape. A field
    * of the record that nothing was computed for is a mismatch: it was not understood.
    */
-  tree(what: string, actual: unknown, expected: unknown): void {
+  tree(path: string, actual: unknown, expected: unknown): void {
     if (typeof expected !== 'object' || expected === null) {
-      this.same(what, actual as Plain, expected as Plain);
+      this.same(path, actual as Plain, expected as Plain);
       return;
     }
     if (typeof actual !== 'object' || actual === null) {
-      this.same(what, actual as Plain, Array.isArray(expected) ? 'a list' : 'an object');
+      this.fail(`${path}: expected a structure, got ${show(actual as Plain)}`);
       return;
     }
-    if (Array.isArray(expected))
-      this.same(`${what}.length`, (actual as []).length, expected.length);
+    if (Array.isArray(expected) && (actual as []).length !== expected.length) {
+      this.fail(`${path}: expected ${expected.length} entries, got ${(actual as []).length}`);
+    }
     for (const [key, value] of Object.entries(expected)) {
-      if (Object.hasOwn(actual, key)) this.tree(`${what}.${key}`, (actual as Fields)[key], value);
-      else this.fail(`${what}.${key}: not understood`);
+      const next = path === '' ? key : `${path}/${key}`;
+      if (Object.hasOwn(actual, key)) this.tree(next, (actual as Fields)[key], value);
+      else this.fail(`${next}: not understood`);
     }
   }
 

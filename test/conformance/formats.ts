@@ -1,0 +1,41 @@
+/** Which runner a file is for, by its `format` or its shape. */
+
+import type { LabFile } from '../lab.ts';
+import { runVectors, type VectorFile } from './crypto.ts';
+import { type CasesFile, type ObservedFile, runCases, runObserved } from './observed.ts';
+import type { Report } from './report.ts';
+import type { Rig } from './rig.ts';
+import { runSessions } from './sessions.ts';
+import { runSynthetic, type SyntheticFile } from './synthetic.ts';
+
+/** Runs all cases of a parsed file. A file that is not understood is one failing case. */
+export function runFile(rig: Rig, report: Report, file: unknown): void {
+  rig.used.clear();
+  const format = Array.isArray(file) ? arrayFormat(file) : formatOf(file);
+  const runner = RUNNERS[format];
+  if (runner === undefined) {
+    report.case('file', {}, (check) => check.fail(`the format "${format}" is not supported`));
+  } else runner(rig, report, file as never);
+  for (const by of rig.used) report.by.add(by);
+}
+
+function formatOf(file: unknown): string {
+  const { format } = (file ?? {}) as { format?: unknown };
+  return typeof format === 'string' ? format : 'none';
+}
+
+/** Arrays have no `format`: cases of caps say their `daemon`. */
+function arrayFormat(file: readonly unknown[]): string {
+  const caps = file.every((each) => typeof each === 'object' && each !== null && 'daemon' in each);
+  return caps ? 'cap cases' : 'array';
+}
+
+type Runner = (rig: Rig, report: Report, file: never) => void;
+
+const RUNNERS: Readonly<Record<string, Runner>> = {
+  'crypto-vectors/1': (rig, report, file: VectorFile) => runVectors(rig, report, file),
+  'cephx-synthetic/1': (rig, report, file: SyntheticFile) => runSynthetic(rig, report, file),
+  'cephx-observed/1': (rig, report, file: ObservedFile) => runObserved(rig, report, file),
+  'authorizer-cases/1': (rig, report, file: CasesFile) => runCases(rig, report, file),
+  'cephx-lab-vectors/1': (rig, report, file: LabFile) => runSessions(rig, report, file),
+};
