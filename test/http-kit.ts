@@ -14,7 +14,13 @@ import { StaticRing } from '../src/http/ring.ts';
 import type { Secret } from '../src/http/secretsfile.ts';
 import { State } from '../src/http/state.ts';
 import type { StateKeys } from '../src/http/tokens.ts';
-import { makeSecret, makeTicket, NOW_NS, type TestTicket, type TicketOptions } from './authorizers.ts';
+import {
+  makeSecret,
+  makeTicket,
+  NOW_NS,
+  type TestTicket,
+  type TicketOptions,
+} from './authorizers.ts';
 import { Rng, seedOf } from './rng.ts';
 import { twinSealer } from './twin/sealer.ts';
 
@@ -44,7 +50,7 @@ export interface Answer {
 }
 
 const rng = new Rng(seedOf(23));
-export const random = rng.random;
+export const random: (n: number) => Uint8Array = rng.random;
 export const aes256kSecret: CryptoKey = makeSecret('aes256k', random).key;
 export const aesSecret: CryptoKey = makeSecret('aes', random).key;
 /** Secret ids of the two secrets of each service. */
@@ -60,7 +66,7 @@ export class Kit {
   readonly app: Hono<AppEnv>;
   readonly deps: AppDeps;
   readonly logs: LogRecord[] = [];
-  nowNs = NOW_NS;
+  nowNs: bigint = NOW_NS;
 
   private constructor(engine: Engine, options: KitOptions) {
     const keys = options.keys ?? { current: random(32), previous: undefined };

@@ -35,7 +35,10 @@ const TCP: ListenAddress = { kind: 'tcp', host: '127.0.0.1', port: 0 };
 const fetch = (request: Request, bindings: { listener: never }): Response | Promise<Response> =>
   kit.app.fetch(request, bindings);
 
-async function start(address: ListenAddress, options: Partial<ListenOptions> = {}): Promise<string> {
+async function start(
+  address: ListenAddress,
+  options: Partial<ListenOptions> = {},
+): Promise<string> {
   const opened = await listen(fetch as never, [address], { allowHosts: [], ...options });
   open.push(...opened);
   return opened[0]!.name;
@@ -279,15 +282,19 @@ describe('closing', () => {
   });
 });
 
-it.each([
+it.each<[string, ListenAddress | undefined]>([
   ['unix:/run/x.sock', { kind: 'unix', path: '/run/x.sock' }],
   ['unix:rel.sock', { kind: 'unix', path: 'rel.sock' }],
   ['tcp:127.0.0.1:6480', { kind: 'tcp', host: '127.0.0.1', port: 6480 }],
   ['tcp:[::1]:0', { kind: 'tcp', host: '::1', port: 0 }],
   ['tcp:LOCALHOST:1', { kind: 'tcp', host: 'localhost', port: 1 }],
-  ...['unix:', 'tcp:127.0.0.1', 'tcp:::1:80', 'tcp:h:65536', 'tcp:h:', 'http://h:1', ''].map(
-    (text) => [text, undefined] as const,
-  ),
+  ['unix:', undefined],
+  ['tcp:127.0.0.1', undefined],
+  ['tcp:::1:80', undefined],
+  ['tcp:h:65536', undefined],
+  ['tcp:h:', undefined],
+  ['http://h:1', undefined],
+  ['', undefined],
 ])('%s is %j', (text, address) => {
   expect(parseListen(text)).toEqual(address);
 });
