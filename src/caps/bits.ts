@@ -9,7 +9,7 @@ import { CAP_R, CAP_RWX, CAP_W, CAP_X, type CapGrant, type Constraint } from './
 import { networkHas } from './network.ts';
 import { compilePosix, type WholeMatch } from './posixregex.ts';
 
-/** What a mon or mgr grant can fail on, in the order of nearness. */
+/** What a mon or mgr grant can fail on; the later, the nearer to a yes. */
 export type BitCondition =
   | 'profile'
   | 'service'
@@ -17,7 +17,8 @@ export type BitCondition =
   | 'command'
   | 'constraint'
   | 'permission'
-  | 'network';
+  | 'network'
+  | 'not_examined';
 
 /** A request to a mon or mgr as byte strings. */
 export interface BitRequest {
@@ -58,7 +59,7 @@ export interface BitAnswer {
   readonly condition: BitCondition | undefined;
   /** Needed bits that no grant gives. */
   readonly missing: number;
-  /** One per grant. Those after the one that answered are judged alone. */
+  /** One per grant; those after the one that answered are `not_examined`. */
   readonly grants: readonly GrantAnswer[];
 }
 
@@ -73,15 +74,18 @@ export function addUp(
   let have = 0;
   let decided: number | undefined;
   for (const [index, grant] of grants.entries()) {
+    if (decided !== undefined) {
+      answers.push({ failed: 'not_examined', gives: 0 });
+      continue;
+    }
     const given = give(grant, request);
     const outside = grant.network !== undefined && !networkHas(grant.network, request.peer);
-    const before = decided === undefined ? have : 0;
-    const enough = given.all === true || ((before | given.bits) & need) === need;
+    const enough = given.all === true || ((have | given.bits) & need) === need;
     answers.push({
       failed: enough ? (outside ? 'network' : undefined) : (given.failed ?? 'permission'),
       gives: outside ? 0 : given.bits & need,
     });
-    if (outside || decided !== undefined) continue;
+    if (outside) continue;
     have |= given.bits;
     if (enough) decided = index;
   }
