@@ -83,7 +83,12 @@ export function checkCall(options: CallOptions): void {
 export function checkList(options: ListOptions): number {
   checkCall(options);
   checkBytes(options.prefix, 'prefix');
-  if (options.after !== undefined) checkBytes(options.after, 'after');
+  if (options.after !== undefined) {
+    checkBytes(options.after, 'after');
+    if (!keyText(options.after).startsWith(keyText(options.prefix))) {
+      throw new RangeError('"after" does not begin with "prefix"');
+    }
+  }
   const limit = options.limit ?? PAGE_ENTRIES_MAX;
   if (!Number.isInteger(limit) || limit < 1 || limit > PAGE_ENTRIES_MAX) {
     throw new RangeError(`"limit" is ${limit}: expected 1 to ${PAGE_ENTRIES_MAX}`);

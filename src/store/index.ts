@@ -1,0 +1,17 @@
+/** The store: contract, implementations and records. */
+
+export { MemoryStore } from './memory.ts';
+export { openStore } from './open.ts';
+export { openSqliteStore, type SqliteOptions } from './sqlite.ts';
+export type * from './store.ts';
+export {
+  KEY_LEN_MAX,
+  LEASE_NAME_LEN_MAX,
+  LEASE_TTL_MAX_MS,
+  PAGE_ENTRIES_MAX,
+  REQUEST_ID_LEN,
+  REQUESTS_KEPT,
+  TRANSACTION_BYTES_MAX,
+  TRANSACTION_OPERATIONS_MAX,
+} from './store.ts';
+export { transaction } from './transaction.ts';
