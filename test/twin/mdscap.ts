@@ -51,7 +51,7 @@ export type MdsCondition =
   | 'uid'
   | 'gids'
   | 'path'
-  | 'permission'
+  | 'mds_permission'
   | 'root_squash'
   | 'chown'
   | 'chgrp'
@@ -196,9 +196,14 @@ function conditionMds(each: MdsGrant, request: MdsRequest): MdsCondition {
   if (each.uid !== undefined && each.uid !== BigInt(callerUid | 0)) return 'uid';
   if (each.gids !== undefined && granted.length === 0) return 'gids';
   if (!covers(each, binary(request.path))) return 'path';
-  if (!permits(each.perm, wants)) return 'permission';
+  const has = (letter: string): boolean => each.perm === '*' || each.perm.includes(letter);
+  if ((wants('READ') || wants('EXECUTE')) && !has('r')) return 'mds_permission';
+  if (wants('WRITE') && !has('w')) return 'mds_permission';
   const root = callerUid === 0 || callerGid === 0;
   if (each.rootSquash && wants('WRITE') && root) return 'root_squash';
+  if (wants('SET_VXATTR') && !has('p')) return 'mds_permission';
+  if (wants('SNAPSHOT') && !has('s')) return 'mds_permission';
+  if (wants('FULL') && !has('f')) return 'mds_permission';
   if (each.uid === undefined) return 'none';
   if (wants('CHOWN') && (request.newUid !== callerUid || inodeUid !== callerUid)) return 'chown';
   if (wants('CHGRP') && (inodeUid !== callerUid || !granted.includes(request.newGid))) {
@@ -211,15 +216,6 @@ function conditionMds(each: MdsGrant, request: MdsRequest): MdsCondition {
     (wants('WRITE') && !(bits & 2)) ||
     (wants('EXECUTE') && !(bits & 1));
   return refused ? 'mode' : 'none';
-}
-
-function permits(perm: string, wants: (mask: Mask) => boolean): boolean {
-  const has = (letter: string): boolean => perm === '*' || perm.includes(letter);
-  if ((wants('READ') || wants('EXECUTE')) && !has('r')) return false;
-  if (wants('WRITE') && !has('w')) return false;
-  if (wants('SET_VXATTR') && !has('p')) return false;
-  if (wants('SNAPSHOT') && !has('s')) return false;
-  return !wants('FULL') || has('f');
 }
 
 function covers({ path = '', release }: MdsGrant, wanted: string): boolean {
