@@ -121,11 +121,15 @@ export const HOST_CHALLENGE_COUNT = 60;
 export const HOST_RELEASE = 64;
 /** u32: general secrets are usable (1) or not (0). */
 export const HOST_GENERAL_SECRET = 68;
-/** u32: msgr1 signatures under aes256k sessions are computed (1) although unconfirmed, or not (0). */
+/**
+ * u32: msgr1 signatures under aes256k sessions are computed (1) although unconfirmed, or not (0).
+ */
 export const HOST_MSGR1_AES256K = 72;
 export const HOST_LEN = 80;
 
-/** Entry i of the challenge array belongs to record i of the call: u64 challenge, u32 mode, u32 0. */
+/**
+ * Entry i of the challenge array belongs to record i of the call: u64 challenge, u32 mode, u32 0.
+ */
 export const CHALLENGE_ENTRY_LEN = 16;
 
 /** A challenge is required and none was issued; the value is a fresh one to seal for the client. */
@@ -258,7 +262,9 @@ export const CLASS_READ = 1;
 export const CLASS_WRITE = 2;
 export const CLASS_ALLOW_LISTED = 4;
 
-/** Application entry: application, key, value; key offset -1 (u32 max): the application has no keys. */
+/**
+ * Application entry: application, key, value; key offset -1 (u32 max): the application has no keys.
+ */
 export const OSD_APP_NAME = 0;
 export const OSD_APP_KEY = 8;
 export const OSD_APP_VALUE = 16;
@@ -361,7 +367,9 @@ export const TAIL_REPLY = 96;
 export const TAIL_DETAIL = 104;
 export const TAIL_END = 112;
 
-/** Explain entry: u32 grant, u32 condition that failed first (0: it allows), u32 span start, end. */
+/**
+ * Explain entry: u32 grant, u32 condition that failed first (0: it allows), u32 span start, end.
+ */
 export const EXPLAIN_GRANT = 0;
 export const EXPLAIN_CONDITION = 4;
 export const EXPLAIN_SPAN_START = 8;
@@ -634,7 +642,8 @@ export const MDS_CAP_WRITE = 2;
 export const MDS_CAP_FULL = 4;
 export const MDS_CAP_SET_VXATTR = 8;
 export const MDS_CAP_SNAPSHOT = 16;
-export const MDS_CAP_ALL = 31;
+/** `*`: all of them and a bit of its own, since `rwfps` is not "allow all". */
+export const MDS_CAP_ALL = 63;
 
 export const PROFILE_UNKNOWN = 1;
 export const PROFILE_READ_ONLY = 2;

@@ -1,9 +1,12 @@
 /**
- * AES on bit planes, four blocks at a time, for builds without SIMD. Constant time: no branch and no
+ * AES on bit planes, four blocks at a time, for builds without SIMD. Constant time: no branch and
+ * no
  * address depends on a key or on data.
  *
- * In a plane, bit 16 * row + 4 * block + column stands for a byte of the state, so that rows move by
- * rotation. A round key is kept as eight 16-bit planes, bit 4 * row + column, and carries the affine
+ * In a plane, bit 16 * row + 4 * block + column stands for a byte of the state, so that rows move
+ * by
+ * rotation. A round key is kept as eight 16-bit planes, bit 4 * row + column, and carries the
+ * affine
  * constant 0x63 of SubBytes except for the first key; one schedule serves both directions, as
  * InvMixColumns leaves a column of equal bytes alone.
  */
@@ -157,7 +160,9 @@ function unshiftRows(): void {
   }
 }
 
-/** 2 * x0 + 3 * x1 + x2 + x3, rows counted downwards: 2 * y + x1 + (y of two rows on), y = x0 + x1. */
+/**
+ * 2 * x0 + 3 * x1 + x2 + x3, rows counted downwards: 2 * y + x1 + (y of two rows on), y = x0 + x1.
+ */
 function mixColumns(): void {
   const top = Planes.get(7);
   const carry = top ^ rotr<u64>(top, 16);

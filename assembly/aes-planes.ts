@@ -5,7 +5,8 @@
  * A byte is inverted in the tower GF(((2^2)^2)^2) after David Canright, "A Very Compact S-Box for
  * AES", 2005: normal bases (W^2, W) with W = 0xbc, (Z^4, Z) with Z = 0x5c and norm W,
  * (Y^16, Y) with Y = 0xfe, all of trace 1. In tower form plane 7 is the coordinate of
- * Y^16 * Z^4 * W^2 and plane 0 that of Y * Z * W. The affine constant 0x63 is left to the round keys.
+ * Y^16 * Z^4 * W^2 and plane 0 that of Y * Z * W. The affine constant 0x63 is left to the round
+ * keys.
  */
 
 /** Eight planes of 64 bits, the state of the cipher: secret. */

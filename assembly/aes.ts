@@ -1,5 +1,6 @@
 /**
- * AES-128 and AES-256, constant time in key and data: FIPS 197, and CBC of SP 800-38A. With SIMD the
+ * AES-128 and AES-256, constant time in key and data: FIPS 197, and CBC of SP 800-38A. With SIMD
+ * the
  * cipher is aes-simd.ts, without it is aes-plain.ts; a schedule of the one is nothing to the other.
  */
 

@@ -40,7 +40,9 @@ export function printNumber(value: u32): void {
   for (; divisor > 0; divisor /= 10) printByte(0x30 + ((value / divisor) % 10));
 }
 
-/** ` network N`: the grant keeps it masked, so its text is taken from the end of the grant's span. */
+/**
+ * ` network N`: the grant keeps it masked, so its text is taken from the end of the grant's span.
+ */
 export function printNetwork(text: usize, spans: usize, index: i32): void {
   const from = text + load<u32>(spans + index * SPAN_LEN);
   const to = text + load<u32>(spans + index * SPAN_LEN, 4);

@@ -128,7 +128,9 @@ export function capsService(service: u32): i32 {
   return (service == ENTITY_TYPE_OSD || service == ENTITY_TYPE_MDS) as i32;
 }
 
-/** The slot that holds this text for (service, release), made if need be; -1 when there is no room. */
+/**
+ * The slot that holds this text for (service, release), made if need be; -1 when there is no room.
+ */
 export function capsIntern(service: u32, release: u32, text: usize, len: i32): i32 {
   const hash = hashOf(service ^ (release << 8), text, len);
   const bucket = capsBuckets + (hash & (capsSlotsMax - 1)) * 4;
@@ -287,7 +289,9 @@ function freeSlot(): i32 {
 
 let searchFrom: i32 = 0;
 
-/** A block of n bytes, evicting unused caps (never slot `keep`) until one is free; 0 if hopeless. */
+/**
+ * A block of n bytes, evicting unused caps (never slot `keep`) until one is free; 0 if hopeless.
+ */
 function makeRoom(n: i32, keep: i32): usize {
   if (n > capsHeapLen) return 0;
   let block = blockTake(n);

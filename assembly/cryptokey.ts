@@ -66,7 +66,9 @@ export function sealedLen(type: u32, n: i32): i32 {
   return type == KEY_TYPE_AES ? (n & ~15) + 16 : n + 40;
 }
 
-/** Seals n bytes at src into dst; `confounder` is 16 bytes and unused by `aes`. Returns the length. */
+/**
+ * Seals n bytes at src into dst; `confounder` is 16 bytes and unused by `aes`. Returns the length.
+ */
 export function keySeal(
   type: u32,
   secret: usize,

@@ -30,7 +30,6 @@ import {
   GRANT_A,
   GRANT_B,
   GRANT_C,
-  GRANT_CHILD,
   GRANT_CLASS,
   GRANT_D,
   GRANT_E,

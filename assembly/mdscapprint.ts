@@ -1,4 +1,6 @@
-/** The printed form of MDS caps (Ceph: operator<< of MDSAuthCaps and its parts; spec section 6.5). */
+/**
+ * The printed form of MDS caps (Ceph: operator<< of MDSAuthCaps and its parts; spec section 6.5).
+ */
 
 import {
   GRANT_A,

@@ -22,7 +22,9 @@ import { partOutside } from './osdrecord';
 /** Every MAY_* bit. */
 const MASK_ALL: u32 = 503;
 
-/** CHECK_OK, or why the body cannot be read: CHECK_RECORD_LENGTH, CHECK_RECORD_FIELD, CHECK_LIMIT. */
+/**
+ * CHECK_OK, or why the body cannot be read: CHECK_RECORD_LENGTH, CHECK_RECORD_FIELD, CHECK_LIMIT.
+ */
 export function mdsRecordCheck(record: usize): i32 {
   const bytes = load<u32>(record + RECORD_BYTES);
   if (bytes < (MDS_LEN as u32)) return CHECK_RECORD_LENGTH;

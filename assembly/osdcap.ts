@@ -78,7 +78,9 @@ export function osdcapWritten(): i32 {
   return written;
 }
 
-/** Parses a text. Returns compiled grants (>= 1), -1 unparsable, -2 more grants than there is room. */
+/**
+ * Parses a text. Returns compiled grants (>= 1), -1 unparsable, -2 more grants than there is room.
+ */
 export function osdcapParse(
   from: usize,
   len: i32,

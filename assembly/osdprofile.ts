@@ -1,4 +1,6 @@
-/** What the profiles of OSD caps expand to (Ceph: OSDCapProfile, expand_profile; spec section 3.4). */
+/**
+ * What the profiles of OSD caps expand to (Ceph: OSDCapProfile, expand_profile; spec section 3.4).
+ */
 
 import {
   CAP_CLASS_R,

@@ -29,7 +29,9 @@ import {
   RECORD_BYTES,
 } from './abi';
 
-/** CHECK_OK, or why the body cannot be read: CHECK_RECORD_LENGTH, CHECK_RECORD_FIELD, CHECK_LIMIT. */
+/**
+ * CHECK_OK, or why the body cannot be read: CHECK_RECORD_LENGTH, CHECK_RECORD_FIELD, CHECK_LIMIT.
+ */
 export function osdRecordCheck(record: usize): i32 {
   const bytes = load<u32>(record + RECORD_BYTES);
   if (bytes < (OSD_LEN as u32)) return CHECK_RECORD_LENGTH;

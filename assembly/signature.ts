@@ -1,7 +1,8 @@
 /**
  * Message signatures (spec section 15; Ceph: CephxSessionHandler.cc, ProtocolV2.cc).
  *
- * msgr1-legacy: aes seal of u8 1 · u64 magic · u32 16 · header, front, middle, data crc -> first u64.
+ * msgr1-legacy: aes seal of u8 1 · u64 magic · u32 16 · header, front, middle, data crc -> first
+ * u64.
  * msgr1:        aes-cbc of the 32-byte block -> xor of the first four u64.
  * msgr2-auth:   HMAC-SHA256(session secret, bytes), 32 bytes.
  */

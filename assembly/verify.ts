@@ -130,7 +130,9 @@ export function verifyRecord(record: usize, index: i32): void {
   replyWipe();
 }
 
-/** The challenge of record `index`; a record without an entry of its own must answer a fresh one. */
+/**
+ * The challenge of record `index`; a record without an entry of its own must answer a fresh one.
+ */
 function loadChallenge(index: i32): void {
   const count = load<i32>(HOST + HOST_CHALLENGE_COUNT);
   if (count == 0) {
@@ -268,7 +270,9 @@ function answer(record: usize, flags: u32, failed: u64, index: i32): void {
   if (flags & FLAG_SECRETS && !putSecrets(index, secure)) refuse(CHECK_LIMIT);
 }
 
-/** Turns the verdict into a denial when what was asked for cannot be given; nothing is left open. */
+/**
+ * Turns the verdict into a denial when what was asked for cannot be given; nothing is left open.
+ */
 function refuse(check: i32): void {
   const handle = load<u64>(verdict + VERDICT_HANDLE);
   if (handle != 0) sessionRelease(handle);

@@ -142,7 +142,9 @@ export function workChallengeHash(keyLen: i32): i32 {
   return 8;
 }
 
-/** Raw key of keyLen bytes at WORK_KEY, input at WORK_DATA; result at WORK_RESULT, its length back. */
+/**
+ * Raw key of keyLen bytes at WORK_KEY, input at WORK_DATA; result at WORK_RESULT, its length back.
+ */
 export function workPrimitive(op: i32, keyLen: i32, inLen: i32): i32 {
   if (keyLen < 0 || keyLen > WORK_KEY_LEN || inLen < 0 || inLen > WORK_DATA_LEN) {
     return WORK_BAD_LENGTH;

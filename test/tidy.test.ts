@@ -17,11 +17,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   engine: [],
   cephx: [],
   caps: ['engine'],
-  store: [],
-  auth: ['cephx', 'store', 'caps', 'engine'],
-  mon: ['cephx', 'engine'],
+  store: ['cephx'],
+  keyring: ['cephx'],
+  auth: ['cephx', 'store', 'caps', 'engine', 'keyring'],
+  mon: ['cephx', 'engine', 'keyring'],
   http: ['auth', 'caps', 'cephx', 'engine', 'mon', 'store'],
-  cli: ['auth', 'caps', 'cephx', 'engine', 'http', 'mon', 'store'],
+  cli: ['auth', 'caps', 'cephx', 'engine', 'http', 'keyring', 'mon', 'store'],
 };
 
 const files = ['assembly', 'src', 'bench', 'test'].flatMap(sources);

@@ -257,7 +257,8 @@ export class Engine {
   }
 
   /**
-   * Denies a subject, lifts a denial, sets a time before which tickets are not taken, or clears all.
+   * Denies a subject, lifts a denial, sets a time before which tickets are not taken, or clears
+   * all.
    *
    * @throws RangeError when the table is full or the subject does not go with the operation
    */

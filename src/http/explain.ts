@@ -55,4 +55,6 @@ const CONDITIONS: Readonly<Record<number, string>> = {
   [abi.CONDITION_CHGRP]: 'chgrp',
   [abi.CONDITION_MODE]: 'mode',
   [abi.CONDITION_NETWORK]: 'network',
+  [abi.CONDITION_NOT_EXAMINED]: 'not_examined',
+  [abi.CONDITION_FSNAME]: 'fsname',
 };
