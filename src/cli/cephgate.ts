@@ -5,6 +5,7 @@
 import { ABI_VERSION } from '../../assembly/abi.ts';
 import { CephgateError, ConfigError } from '../errors.ts';
 import { VERSION } from '../http/operations.ts';
+import { authtoolCommand } from './authtool.ts';
 import { checkCommand } from './check.ts';
 import { EXIT_TROUBLE, EXIT_USAGE, EXIT_YES, type Io } from './io.ts';
 import { parseFlags, refuseWords } from './options.ts';
@@ -63,6 +64,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   serve: 'runs the sidecar',
   verify: 'who is the client of an authorizer? (--offline: without a sidecar)',
   check: 'may the subject do an operation?',
+  authtool: 'ceph-authtool, argument for argument',
   version: 'prints the version',
   help: 'prints this, or the help of a command',
 };
@@ -71,6 +73,7 @@ const COMMANDS: Readonly<Record<string, { readonly run: Command }>> = {
   serve: { run: serveCommand },
   verify: { run: verifyCommand },
   check: { run: checkCommand },
+  authtool: { run: authtoolCommand },
   version: { run: version },
   '--version': { run: version },
   help: { run: help },

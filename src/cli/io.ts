@@ -7,6 +7,8 @@ import process from 'node:process';
 
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where relative file names start; none: the working directory of the process. */
+  readonly cwd?: string;
   out(text: string): void;
   err(text: string): void;
   /** All bytes of standard input. */
