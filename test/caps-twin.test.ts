@@ -180,6 +180,7 @@ describe('the network twin', () => {
     expect(inNetwork('10.1.2.3/33', '10.1.2.3')).toBe(true);
     expect(inNetwork('10.1.2.3/33', '10.1.2.2')).toBe(false);
     expect(inNetwork('10.0.0.0/4294967296', '11.0.0.0')).toBe(true);
+    expect(inNetwork('10.0.0.0/9223372036854775808', '11.0.0.0')).toBe(false);
     expect(inNetwork('0.0.0.0/0', '::ffff:10.0.0.0')).toBe(false);
     expect(inNetwork('::/0', '10.0.0.0')).toBe(false);
     expect(inNetwork('0.0.0.0/0', null)).toBe(false);

@@ -21,7 +21,9 @@ export function parseNetwork(text: string): Network | undefined {
   if (slash < 0) return undefined;
   const length = text.slice(slash + 1);
   if (!/^[0-9]+$/.test(length)) return undefined;
-  const kept = Number(BigInt(length) % 2n ** 32n);
+  // Ceph reads a C long, which stops at its largest value, and keeps 32 bits of it.
+  const long = BigInt(length) < LONG_MAX ? BigInt(length) : LONG_MAX;
+  const kept = Number(long % 2n ** 32n);
   const address = parseAddress(text.slice(0, slash));
   return address && { family: address.family, bits: address.bits.slice(0, kept) };
 }
@@ -76,4 +78,5 @@ function side(text: string, last: boolean): string | undefined {
   return bits;
 }
 
+const LONG_MAX = 2n ** 63n - 1n;
 const NETCHARS = '0123456789abcdefABCDEF.:/[]';

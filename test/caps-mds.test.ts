@@ -1,0 +1,214 @@
+/**
+ * MDS caps in the core: against recorded reality and the examples, then against the twin with random
+ * texts and requests under both releases, then at the limits.
+ */
+
+import { beforeAll, describe, expect, it } from 'vitest';
+import * as abi from '../assembly/abi.ts';
+import { Engine, type Verdict } from '../src/engine/index.ts';
+import { CapsCore, conditionName, nearest, printed, reasonOf } from './caps-engine.ts';
+import { bytesOf, mdsRequest, mdsText } from './caps-texts.ts';
+import { acceptRows, type Case, examples, mdsRows, refusal, releasesOf } from './caps-vectors.ts';
+import { Rng, seedOf } from './rng.ts';
+import {
+  allowAllMds,
+  checkMds,
+  explainMds,
+  type MdsGrant,
+  type MdsRequest,
+  parseMds,
+  printMds,
+  type Release,
+} from './twin/mdscap.ts';
+
+const seed = seedOf(73);
+const RELEASES = [16, 20] as const;
+/** Per release. */
+const TEXTS = 10_000;
+const REQUESTS_PER_TEXT = 4;
+const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+let engine: Engine;
+let cores: Readonly<Record<Release, CapsCore>>;
+
+beforeAll(async () => {
+  engine = await Engine.create({ preset: 'server' });
+  cores = { 16: new CapsCore(engine, 'mds', 16), 20: new CapsCore(engine, 'mds', 20) };
+});
+
+describe('recorded reality', () => {
+  it('takes and refuses the texts that a monitor did, with its words', () => {
+    for (const { caps, accept, error } of acceptRows('mds')) {
+      const verdict = cores[16].parse(utf8(caps));
+      expect(verdict.decision, caps).toBe(accept);
+      expect(verdict.reason, caps).toBe(accept ? 'ok' : 'caps.unparsable');
+      if (!accept) expect(refusal('mds', caps, verdict.stop)).toBe(error);
+    }
+  });
+
+  it('answers as a real MDS did', () => {
+    for (const release of RELEASES) {
+      const wrong: Case<MdsRequest>[] = [];
+      for (const row of mdsRows()) {
+        const { handle } = cores[release].parse(utf8(row.caps));
+        if (cores[release].check(handle, row.request).decision !== row.allowed) wrong.push(row);
+      }
+      expect(wrong).toEqual([]);
+    }
+  });
+
+  it('agrees with the examples', () => {
+    for (const each of examples<MdsRequest>('mds')) {
+      for (const release of releasesOf(each)) {
+        const verdict = cores[release].parse(utf8(each.cap));
+        expect(verdict.decision, each.cap).toBe(each.parses);
+        if (each.canonical !== undefined) expect(verdict.caps).toBe(each.canonical);
+        if (each.allowAll !== undefined) expect(verdict.allowAll).toBe(each.allowAll);
+        for (const { request, allowed } of each.checks) {
+          const said = cores[release].check(verdict.handle, request).decision;
+          expect(said, `${each.cap}: ${each.why}`).toBe(allowed);
+        }
+      }
+    }
+  });
+});
+
+/** What the core says of a parse, in the shape of `expected`. */
+function parsed(verdict: Verdict): object {
+  const { reason, grantsWritten, grantsCompiled, allowAll } = verdict;
+  if (reason !== 'ok') return { reason, stop: verdict.stop, newMessage: newMessage(verdict) };
+  return { reason, grantsWritten, grantsCompiled, allowAll, print: printed(verdict) };
+}
+
+function expected(text: string, release: Release, grants: MdsGrant[] | { stop: number }): object {
+  if (!Array.isArray(grants)) {
+    const { stop } = grants;
+    const newer = release === 20 && text.slice(stop).includes('allow');
+    return { reason: 'caps.unparsable', stop, newMessage: newer };
+  }
+  return {
+    reason: 'ok',
+    grantsWritten: grants.length,
+    grantsCompiled: grants.length,
+    allowAll: allowAllMds(grants),
+    print: printMds(grants),
+  };
+}
+
+/** Whether the refusal has the words of newer releases, about the letters. */
+function newMessage({ bytes }: Verdict): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return view.getUint32(abi.VERDICT_GLOBAL_ID + 4, true) !== 0;
+}
+
+describe.each(RELEASES)(`the core and the twin of release %i (seed ${seed})`, (release) => {
+  it('parse random texts alike', () => {
+    const rng = new Rng(seed + release);
+    let accepted = 0;
+    for (let i = 0; i < TEXTS; i++) {
+      const text = mdsText(rng);
+      const grants = parseMds(bytesOf(text), release);
+      if (Array.isArray(grants)) accepted++;
+      const verdict = cores[release].parse(bytesOf(text), false);
+      expect({ text, ...parsed(verdict) }).toEqual({ text, ...expected(text, release, grants) });
+    }
+    expect(accepted).toBeGreaterThan(TEXTS / 8);
+    expect(accepted).toBeLessThan((TEXTS * 3) / 4);
+  });
+
+  it('decide and explain random requests alike', () => {
+    const rng = new Rng(seed + release + 1);
+    const reached = new Set<string>();
+    for (let i = 0; i < TEXTS; i++) {
+      const text = mdsText(rng);
+      const grants = parseMds(bytesOf(text), release);
+      if (!Array.isArray(grants)) continue;
+      const { handle } = cores[release].parse(bytesOf(text));
+      for (let j = 0; j < REQUESTS_PER_TEXT; j++) {
+        const request = mdsRequest(rng);
+        for (const line of compare(text, grants, handle, request)) reached.add(line);
+      }
+    }
+    expect(reached.size).toBe(10);
+  });
+
+  function compare(
+    text: string,
+    grants: MdsGrant[],
+    handle: bigint,
+    request: MdsRequest,
+  ): readonly string[] {
+    const lines = explainMds(grants, request);
+    const grant = nearest(lines);
+    const wanted = {
+      decision: checkMds(grants, request),
+      grant,
+      condition: lines[grant],
+      reason: reasonOf(lines[grant]),
+    };
+    for (const explain of [false, true]) {
+      const said = cores[release].check(handle, request, explain);
+      const { decision, reason } = said;
+      const condition = conditionName(said.condition);
+      const got = { decision, grant: said.grant, condition, reason };
+      expect({ text, request, ...got }).toEqual({ text, request, ...wanted });
+      if (explain) checkDetail(text, grants, lines, said.detail);
+    }
+    return lines;
+  }
+
+  function checkDetail(
+    text: string,
+    grants: MdsGrant[],
+    lines: readonly string[],
+    detail: Verdict['detail'],
+  ): void {
+    const conditions = detail.map((line) => conditionName(line.condition));
+    const where = JSON.stringify({ text, lines, conditions });
+    expect(detail.map((line) => line.grant)).toEqual(grants.map((_, i) => i));
+    expect(conditions.slice(0, lines.length), where).toEqual(lines);
+    expect(conditions.slice(lines.length), where).not.toContain('none');
+    let end = 0;
+    for (const line of detail) {
+      expect(line.start, where).toBeGreaterThanOrEqual(end);
+      const own = parseMds(bytesOf(text.slice(line.start, line.end)), release);
+      expect(own, where).toEqual([grants[line.grant]]);
+      end = line.end;
+    }
+  }
+});
+
+describe('limits', () => {
+  it('take 10000 written grants and not one more', () => {
+    const most = utf8(`${'allow r path=a,'.repeat(abi.CAPS_GRANTS_MAX - 1)}allow *`);
+    const verdict = cores[20].parse(most);
+    expect(verdict.reason).toBe('ok');
+    expect(verdict.grantsWritten).toBe(abi.CAPS_GRANTS_MAX);
+    const request = { ...mdsRequest(new Rng(1)), path: 'b', addr: null };
+    const said = cores[20].check(verdict.handle, request);
+    expect([said.decision, said.grant]).toEqual([true, abi.CAPS_GRANTS_MAX - 1]);
+    const over = utf8(`${'allow r path=a,'.repeat(abi.CAPS_GRANTS_MAX)}allow *`);
+    expect(cores[20].parse(over).reason).toBe('limit.exceeded');
+  });
+
+  it('take 1 MiB of text, and not one byte more', () => {
+    const text = (length: number): Uint8Array => utf8(`allow r path=${'x'.repeat(length - 13)}`);
+    const most = cores[20].parse(text(abi.CAPS_TEXT_LEN_MAX));
+    expect(most.reason).toBe('ok');
+    expect(cores[20].parse(text(abi.CAPS_TEXT_LEN_MAX + 1)).reason).toBe('limit.exceeded');
+  });
+
+  it('parse bad text of 1 MiB in linear time', () => {
+    const pieces = [' ', '\t', 'allow r ', 'allow r,', ',', '"', "allow r path='", '0', '1,'];
+    for (const head of ['', 'allow', 'allow r', 'allow r path="', 'allow r uid=1 gids=']) {
+      for (const piece of pieces) {
+        const times = abi.CAPS_TEXT_LEN_MAX / piece.length;
+        const text = utf8(head + piece.repeat(times)).subarray(0, abi.CAPS_TEXT_LEN_MAX);
+        const start = performance.now();
+        const verdict = cores[20].parse(text, false);
+        expect(performance.now() - start, head + piece).toBeLessThan(1000);
+        expect(['caps.unparsable', 'limit.exceeded', 'ok'], head + piece).toContain(verdict.reason);
+      }
+    }
+  });
+});
