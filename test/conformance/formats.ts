@@ -1,7 +1,16 @@
 /** Which runner a file is for, by its `format` or its shape. */
 
 import type { LabFile } from '../lab.ts';
+import { type AcceptFile, type CapCase, runAccept, runCapCases } from './caps.ts';
 import { runVectors, type VectorFile } from './crypto.ts';
+import {
+  type MdsFile,
+  type NetworkFile,
+  type OsdFile,
+  runMdsEnforcement,
+  runNetwork,
+  runOsdEnforcement,
+} from './enforcement.ts';
 import { type CasesFile, type ObservedFile, runCases, runObserved } from './observed.ts';
 import type { Report } from './report.ts';
 import type { Rig } from './rig.ts';
@@ -38,4 +47,9 @@ const RUNNERS: Readonly<Record<string, Runner>> = {
   'cephx-observed/1': (rig, report, file: ObservedFile) => runObserved(rig, report, file),
   'authorizer-cases/1': (rig, report, file: CasesFile) => runCases(rig, report, file),
   'cephx-lab-vectors/1': (rig, report, file: LabFile) => runSessions(rig, report, file),
+  'cap cases': (rig, report, file: readonly CapCase[]) => runCapCases(rig, report, file),
+  'caps-accept/1': (rig, report, file: AcceptFile) => runAccept(rig, report, file),
+  'network-match/1': (rig, report, file: NetworkFile) => runNetwork(rig, report, file),
+  'osd-enforcement/1': (rig, report, file: OsdFile) => runOsdEnforcement(rig, report, file),
+  'mds-enforcement/1': (rig, report, file: MdsFile) => runMdsEnforcement(rig, report, file),
 };

@@ -77,11 +77,11 @@ function failuresWith(places: readonly Place[], run: () => Report): number {
   }
 }
 
-/** Names stand for themselves, numbers and other keys do not; operations have vectors of a kind. */
+/** Names stand for themselves, numbers and other keys do not; each operation has its own kinds. */
 function kindOf(path: string, at: object): string {
   const names = path.split('/').map((part) => (/^[a-z_]\w*$/i.test(part) ? part : '*'));
-  const { op, kind } = at as { op?: unknown; kind?: unknown };
-  return [op ?? kind, ...names].filter((part) => typeof part === 'string').join('/');
+  const { op } = at as { op?: unknown };
+  return (typeof op === 'string' ? [op, ...names] : names).join('/');
 }
 
 type Node = Record<string, unknown>;

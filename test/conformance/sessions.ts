@@ -11,7 +11,7 @@ import {
   sealAuthorizeReply,
 } from '../../src/cephx/authorizer.ts';
 import type { CryptoKey, Sealer } from '../../src/cephx/cryptokey.ts';
-import { encode, plusOne, Reader, Writer } from '../../src/cephx/denc.ts';
+import { encode, plusOne, Reader, utimeFromNs, Writer } from '../../src/cephx/denc.ts';
 import * as protocol from '../../src/cephx/protocol.ts';
 import { handshakeSignature, messageSignature } from '../../src/cephx/signature.ts';
 import {
@@ -32,11 +32,8 @@ export function runSessions(rig: Rig, report: Report, file: LabFile): void {
   const keys = new LabKeys(file);
   for (const [i, record] of file.rotating_raw.entries()) {
     const body = (check: Check): void => {
-      check.same(
-        'raw',
-        rig.both(() => rotatingRecord(record.raw)),
-        record.raw,
-      );
+      const raw = rig.both(() => rotatingRecord(keys, record.raw));
+      check.same('raw', raw, record.raw);
     };
     report.case(`rotating record ${i}`, { kind: 'rotating record' }, body, record);
   }
@@ -50,15 +47,28 @@ export function runSessions(rig: Rig, report: Report, file: LabFile): void {
   }
 }
 
-/** Rotating secrets as the monitor stored them: u8 1, u64 version, map of service to secrets. */
-function rotatingRecord(raw: string): string {
+/**
+ * Rotating secrets as the monitor stored them: u8 1, u64 version, map of service to secrets. Each
+ * secret is one of the file's, and is encoded from there.
+ */
+function rotatingRecord(keys: LabKeys, raw: string): string {
   const reader = new Reader(fromHex(raw));
   const out = new Writer().u8(reader.u8()).u64(reader.u64());
   const services = reader.count(4);
   out.u32(services);
   for (let left = services; left > 0; left--) {
-    out.u32(reader.u32());
-    protocol.encodeRotatingSecrets(out, protocol.decodeRotatingSecrets(reader));
+    const service = reader.u32();
+    const { secrets } = protocol.decodeRotatingSecrets(reader);
+    const known = keys.secrets(protocol.entityTypeName(service) ?? '');
+    const found = known.filter(({ secretId }) => secrets.has(secretId));
+    const entries = found.map(
+      ({ secretId, key, expiresNs }): [bigint, protocol.ExpiringCryptoKey] => [
+        secretId,
+        { key, expiration: utimeFromNs(expiresNs) },
+      ],
+    );
+    const maxVersion = found.reduce((max, each) => (each.secretId > max ? each.secretId : max), 0n);
+    protocol.encodeRotatingSecrets(out.u32(service), { secrets: new Map(entries), maxVersion });
   }
   reader.end();
   return toHex(out.finish());
@@ -106,7 +116,6 @@ function sessionDoc(keys: LabKeys, sealer: Sealer, session: LabSession): Doc {
   const none = { connect: { authorizer: '' }, reply: { reply: '' } };
   const connects = session.connects?.map(() => none);
   const doc: Doc = { entity: session.entity, ...(connects && { connects }) };
-  if (session.auth_mode !== undefined) doc.auth_mode = session.auth_mode;
   let sessionKey: CryptoKey | undefined;
   let connectionSecret: Uint8Array | undefined;
   if (session.auth_mode === 'mon') {
@@ -230,7 +239,17 @@ function exchangeDoc(
 
 /** Frames, features and words of the recorder. */
 const NOT_CEPHX = [
-  ...['id', 'entity_name', 'service', 'mode', 'kind', 'client_command', 'client_rc', 'transport'],
+  ...[
+    'id',
+    'entity_name',
+    'service',
+    'mode',
+    'kind',
+    'auth_mode',
+    'client_command',
+    'client_rc',
+    'transport',
+  ],
   ...['client_features', 'server_features', 'features_both', 'checks', 'result', 'bad_method'],
   ...['client_hello', 'server_hello', 'server_addr', 'client_addr'],
   ...['client_to_server_handshake', 'server_to_client_handshake'],
