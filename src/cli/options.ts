@@ -153,11 +153,22 @@ export function formatOptions(options: readonly Option[]): string {
   return options
     .map(({ help }, index) => {
       const head = heads[index]!;
-      const gap =
-        head.length > width ? `\n${' '.repeat(width + 4)}` : ' '.repeat(width - head.length + 2);
-      return `  ${head}${gap}${help}\n`;
+      const indent = ' '.repeat(width + 4);
+      const gap = head.length > width ? `\n${indent}` : ' '.repeat(width - head.length + 2);
+      return `  ${head}${gap}${wrap(help, LINE_LEN_MAX - indent.length).join(`\n${indent}`)}\n`;
     })
     .join('');
+}
+
+/** Lines of at most `max` characters, broken at spaces. */
+function wrap(text: string, max: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const longer = lines.length === 0 ? word : `${lines.at(-1)} ${word}`;
+    if (lines.length === 0 || longer.length > max) lines.push(word);
+    else lines[lines.length - 1] = longer;
+  }
+  return lines;
 }
 
 function readEnvironment(
@@ -212,4 +223,5 @@ function wrongValue(origin: string, expected: string): ConfigError {
 }
 
 const ENV_PREFIX = 'CEPHGATE_';
-const HEAD_WIDTH_MAX = 32;
+const HEAD_WIDTH_MAX = 28;
+const LINE_LEN_MAX = 100;

@@ -52,7 +52,9 @@ export async function verifyCommand(argv: readonly string[], io: Io): Promise<nu
   const options = [...SUBJECT_OPTIONS, ...(offline ? OFFLINE_OPTIONS : CALL_OPTIONS)];
   const flags = parseFlags(
     argv.filter((word) => word !== '--offline'),
-    argv.includes('--help') ? [...options, ...OFFLINE_OPTIONS, ...CALL_OPTIONS] : options,
+    argv.some((word) => word === '--help' || word === '-h')
+      ? [...options, ...OFFLINE_OPTIONS, ...CALL_OPTIONS]
+      : options,
   );
   if (flags.help) {
     io.out(VERIFY_HELP);

@@ -80,14 +80,13 @@ export class StaticRing implements SecretRing {
       ({ service, secretId }) =>
         SERVED.includes(service) && (this.#generalSecret || secretId !== GENERAL_SECRET_ID),
     );
-    this.#held.put(served.filter((secret) => isKept(secret, served, nowNs)));
+    this.#held.put(keptAt(served, nowNs));
     this.#dueNs = this.#nextDue();
   }
 
   advance(nowNs: bigint): void {
     if (this.#dueNs === undefined || nowNs < this.#dueNs) return;
-    const { secrets } = this.#held;
-    this.#held.put(secrets.filter((secret) => isKept(secret, secrets, nowNs)));
+    this.#held.put(keptAt(this.#held.secrets, nowNs));
     this.#dueNs = this.#nextDue();
   }
 
@@ -96,6 +95,11 @@ export class StaticRing implements SecretRing {
     const times = secrets.map((secret) => nextOf(secret, secrets)?.expiresNs);
     return least(times.filter((time) => time !== undefined));
   }
+}
+
+/** What is left of a fixed set at a time: see StaticRing. */
+export function keptAt(secrets: readonly Secret[], nowNs: bigint): Secret[] {
+  return secrets.filter((secret) => isKept(secret, secrets, nowNs));
 }
 
 export interface RotatingOptions {
