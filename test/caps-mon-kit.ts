@@ -25,9 +25,9 @@ export function capText(rng: Rng, { grants }: Seeds): string {
 export function monRequest(rng: Rng): BitRequest {
   const [service, command] = rng.pick(COMMANDS);
   const args: Record<string, string> = {};
-  for (let i = rng.int(4); i > 0; i--) {
-    const [key, values] = rng.pick(ARGS);
-    args[key] = rng.pick(values);
+  const own = ARGS_OF[command] ?? [];
+  for (const [key, values] of ARGS) {
+    if (rng.chance(own.includes(key) ? 0.8 : 0.1)) args[key] = rng.pick(values);
   }
   return {
     entity: rng.pick(['client.x', 'osd.3', 'mds.a', 'mgr.x']),
@@ -126,6 +126,14 @@ const COMMANDS: readonly (readonly [string, string])[] = [
   ['auth', 'auth caps'],
   ['config-key', 'config-key get'],
   ['config-key', 'config-key set'],
+  ['config-key', 'config-key put'],
+  ['config-key', 'config-key exists'],
+  ['config-key', 'config-key delete'],
+  ['osd', 'osd purge-new'],
+  ['auth', 'auth rm'],
+  ['mgr', 'smart'],
+  ['mgr', 'heap'],
+  ['mgr', 'dump_mempools'],
   ['config', 'config set'],
   ['config', 'config rm'],
   ['pg', 'pg stat'],
@@ -135,6 +143,20 @@ const COMMANDS: readonly (readonly [string, string])[] = [
   ['mgr', 'crash post'],
   ['mgr', 'é'],
 ];
+
+/** What the constraints of profiles look at. */
+const ARGS_OF: Readonly<Record<string, readonly string[]>> = {
+  'osd blocklist': ['addr', 'blocklistop'],
+  'osd blacklist': ['addr', 'blacklistop'],
+  'auth get-or-create': ['entity', 'caps_mon', 'caps_osd', 'caps_mds'],
+  'config-key get': ['key'],
+  'config-key set': ['key'],
+  'config-key put': ['key'],
+  'config-key exists': ['key'],
+  'config-key delete': ['key'],
+  'config set': ['name'],
+  'config rm': ['name'],
+};
 
 const MON_PROFILES =
   'read-only read-write mon osd mds mgr bootstrap-osd bootstrap-mds bootstrap-mgr bootstrap-rgw ' +
@@ -149,7 +171,7 @@ const command = (rng: Rng): string =>
   `allow command${eq(rng)}"${rng.pick(COMMANDS)[1]}"${withs(rng)}${net(rng)}`;
 
 /** What grants of each language look like. */
-export const CAP_SEEDS: Readonly<Record<'mon' | 'mgr', Seeds>> = {
+export const CAP_SEEDS: Readonly<Record<'mon' | 'profiles' | 'mgr', Seeds>> = {
   mon: {
     grants: [
       plain,
@@ -162,6 +184,7 @@ export const CAP_SEEDS: Readonly<Record<'mon' | 'mgr', Seeds>> = {
       (rng) => `profile ${pickWord(rng, MON_PROFILES)}`,
     ],
   },
+  profiles: { grants: [(rng) => `profile ${pickWord(rng, MON_PROFILES)}`] },
   mgr: {
     grants: [
       plain,

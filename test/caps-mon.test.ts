@@ -102,7 +102,7 @@ describe('mon caps', () => {
     const count = { yes: 0, no: 0 };
     const wrong: unknown[] = [];
     for (let i = 0; i < 4000; i++) {
-      const text = capText(rng, CAP_SEEDS.mon);
+      const text = capText(rng, i % 3 === 0 ? CAP_SEEDS.profiles : CAP_SEEDS.mon);
       const newer = rng.chance(0.5);
       const parsed = parse('mon', text, { release: newer ? 20 : 16 });
       const known = twin.parse(text);
@@ -118,6 +118,32 @@ describe('mon caps', () => {
     }
     expect(wrong, `seed ${seed}`).toEqual([]);
     expect(Math.min(count.yes, count.no), JSON.stringify(count)).toBeGreaterThan(1000);
+  });
+
+  it.each([
+    ['bootstrap-mds', 'mds.a', { mon: 'allow profile mds', osd: 'allow rwx', mds: 'allow' }, true],
+    ['bootstrap-mds', 'mds.a', { mon: 'allow profile mds', osd: 'allow rwx' }, false],
+    ['bootstrap-mgr', 'mgr.a', { mon: 'allow profile mgr', osd: 'allow *' }, true],
+    ['bootstrap-mgr', 'client.a', { mon: 'allow profile mgr' }, false],
+    ['bootstrap-rgw', 'client.rgw.a', { mon: 'allow rw', osd: 'allow rwx' }, true],
+    ['bootstrap-rgw', 'client.a', { mon: 'allow rw', osd: 'allow rwx' }, false],
+    ['bootstrap-rbd', 'client.a', { mon: 'profile rbd', osd: 'profile rbd pool=a' }, true],
+    ['bootstrap-rbd', 'client.a', { mon: 'profile rbd', osd: 'profile rbd, allow *' }, false],
+    [
+      'bootstrap-rbd',
+      'client.a',
+      { mon: 'profile rbd', osd: "profile 'rbd-x', profile rbd" },
+      true,
+    ],
+    ['bootstrap-rbd-mirror', 'client.a', { mon: 'profile rbd-mirror', osd: 'profile rbd' }, true],
+    ['bootstrap-rbd-mirror', 'client.a', { mon: 'profile rbd', osd: 'profile rbd' }, false],
+  ])('lets profile %s create %s with %j: %s', (profile, entity, caps, expected) => {
+    const parsed = parse('mon', `allow profile ${profile}`);
+    if (!parsed.ok) throw new Error(parsed.error);
+    const args = { entity, ...Object.fromEntries(Object.entries(caps).map(capsArgument)) };
+    const op = { service: 'auth', command: 'auth get-or-create', args };
+    const request = { op: { ...op, read: true, write: true, exec: true } };
+    expect(check(parsed.grants, request).allowed).toBe(expected);
   });
 
   it('explains which condition failed first and what came nearest', () => {
@@ -147,6 +173,10 @@ describe('mon caps', () => {
     });
   });
 });
+
+function capsArgument([daemon, text]: [string, string]): [string, string] {
+  return [`caps_${daemon}`, text];
+}
 
 /** A recorded command as a request: service and needs by its prefix words. */
 function commandRequest(command: Readonly<Record<string, unknown>>): Record<string, unknown> {

@@ -78,7 +78,8 @@ function letters(grant: BitGrant, request: BitRequest): string {
 
 function plain(peg: Peg): BitGrant | undefined {
   const perm = peg.literal('allow') && spPerm(peg);
-  return perm && { form: 'plain', name: '', perm, kv: [], network: networkClause(peg, SP) };
+  if (!perm) return undefined;
+  return { form: 'plain', name: '', perm, kv: [], network: networkClause(peg, SP) };
 }
 
 function profile(peg: Peg): BitGrant | undefined {
@@ -94,7 +95,8 @@ function module(peg: Peg): BitGrant | undefined {
   if (name === undefined) return undefined;
   const kv = withClause(peg, SP);
   const perm = spPerm(peg);
-  return perm && { form: 'module', name, perm, kv, network: networkClause(peg, SP) };
+  if (!perm) return undefined;
+  return { form: 'module', name, perm, kv, network: networkClause(peg, SP) };
 }
 
 function command(peg: Peg): BitGrant | undefined {
