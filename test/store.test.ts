@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'cephgate-store-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('memory', () => {
-  storeContract('memory', async () => new MemoryStore(), { leaseTtlMs: 40, transactions: 3_000 });
+  storeContract('memory', async () => new MemoryStore(), { leaseTtlMs: 40, transactions: 1_500 });
 });
 
 describe('sqlite', () => {

@@ -2,6 +2,22 @@
 
 export { MemoryStore } from './memory.ts';
 export { openStore } from './open.ts';
+export {
+  CIPHERS,
+  type CipherRecord,
+  ENTITIES,
+  type EntityRecord,
+  GLOBAL_ID,
+  type GlobalIdRecord,
+  REVOCATIONS,
+  type RecordKind,
+  type RevocationId,
+  type RevocationRecord,
+  type RevocationTarget,
+  ROTATING,
+  type RotatingRecord,
+  type RotatingSecret,
+} from './records.ts';
 export { openSqliteStore, type SqliteOptions } from './sqlite.ts';
 export type * from './store.ts';
 export {

@@ -42,9 +42,12 @@ export async function loadDriver(): Promise<SqlDriver> {
   const builtIn = 'node:sqlite';
   const libsql = 'libsql';
   const node = await importOf<{ DatabaseSync: NativeConstructor }>(builtIn);
-  if (node !== undefined) return driver('node:sqlite', node.DatabaseSync);
+  if (node !== undefined) return driver('node:sqlite', node.DatabaseSync, (values) => values);
   const other = await importOf<{ default: NativeConstructor }>(libsql);
-  if (other !== undefined) return driver('libsql', other.default);
+  if (other !== undefined) {
+    // libsql takes a lone Uint8Array for an object of named values, and aborts the process.
+    return driver('libsql', other.default, (values) => [values]);
+  }
   throw new StoreError(
     'store.driver',
     'cannot open a SQLite store: this runtime has no node:sqlite and the package libsql is missing or does not load',
@@ -57,12 +60,16 @@ interface NativeDatabase {
   close(): void;
 }
 interface NativeStatement {
-  run(...values: SqlValue[]): unknown;
-  all(...values: SqlValue[]): unknown[];
+  run(...values: unknown[]): unknown;
+  all(...values: unknown[]): unknown[];
 }
 type NativeConstructor = new (path: string) => NativeDatabase;
 
-function driver(name: SqlDriver['name'], Database: NativeConstructor): SqlDriver {
+function driver(
+  name: SqlDriver['name'],
+  Database: NativeConstructor,
+  argumentsOf: (values: SqlValue[]) => unknown[],
+): SqlDriver {
   return {
     name,
     open: (path) => {
@@ -77,11 +84,11 @@ function driver(name: SqlDriver['name'], Database: NativeConstructor): SqlDriver
         return found;
       };
       return {
-        run: (sql, ...values) => wrapped(() => void statement(sql).run(...values)),
+        run: (sql, ...values) => wrapped(() => void statement(sql).run(...argumentsOf(values))),
         all: (sql, ...values) =>
           wrapped(() =>
             statement(sql)
-              .all(...values)
+              .all(...argumentsOf(values))
               .map((row) => rowOf(row as object)),
           ),
         close: () => {

@@ -1,0 +1,131 @@
+/** Bytes of stored values: bounded reading, growing writing. */
+
+import type { StoreError } from '../errors.ts';
+
+/** Builds one value; numbers out of range are a mistake of the caller: RangeError. */
+export class ValueWriter {
+  readonly #parts: Uint8Array[];
+
+  /** @param version 0 to 255, the first byte */
+  constructor(version: number) {
+    this.#parts = [new Uint8Array([version])];
+  }
+
+  count(value: number): this {
+    const bytes = new Uint8Array(4);
+    new DataView(bytes.buffer).setUint32(0, value, true);
+    return this.#add(bytes);
+  }
+
+  u64(value: bigint): this {
+    if (value < 0n || value > U64_MAX) throw new RangeError(`u64 out of range: ${value}`);
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, value, true);
+    return this.#add(bytes);
+  }
+
+  bytes(value: Uint8Array): this {
+    return this.count(value.length).#add(new Uint8Array(value));
+  }
+
+  text(value: string): this {
+    // The encoder would put a replacement character, and another text would come back.
+    if (LONE_SURROGATE.test(value)) throw new RangeError('text is not well-formed Unicode');
+    return this.bytes(utf8Encoder.encode(value));
+  }
+
+  /** A list of none or one. */
+  optional(value: Uint8Array | undefined): this {
+    return value === undefined ? this.count(0) : this.count(1).bytes(value);
+  }
+
+  /** The value; the parts of it are wiped, as they hold keys. */
+  finish(): Uint8Array {
+    const out = new Uint8Array(this.#parts.reduce((sum, part) => sum + part.length, 0));
+    let at = 0;
+    for (const part of this.#parts) {
+      out.set(part, at);
+      at += part.length;
+      part.fill(0);
+    }
+    return out;
+  }
+
+  #add(part: Uint8Array): this {
+    this.#parts.push(part);
+    return this;
+  }
+}
+
+/** Reads one value and never outside it; `fail` makes the error for bytes that do not fit. */
+export class ValueReader {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #fail: (why: string) => StoreError;
+  #at = 0;
+
+  constructor(bytes: Uint8Array, fail: (why: string) => StoreError) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#fail = fail;
+    this.#take(1);
+  }
+
+  get version(): number {
+    return this.#bytes[0]!;
+  }
+
+  u64(): bigint {
+    return this.#view.getBigUint64(this.#take(8), true);
+  }
+
+  /** A copy. */
+  bytes(): Uint8Array {
+    const length = this.#count();
+    const at = this.#take(length);
+    return this.#bytes.slice(at, at + length);
+  }
+
+  text(): string {
+    const bytes = this.bytes();
+    try {
+      return utf8Decoder.decode(bytes);
+    } catch {
+      throw this.#fail('a text is not UTF-8');
+    }
+  }
+
+  list<T>(item: () => T): T[] {
+    const count = this.#count();
+    // An item takes a byte at least: a count beyond the value ends here, before a large array.
+    if (count > this.#bytes.length - this.#at) throw this.#fail('it is cut short');
+    return Array.from({ length: count }, item);
+  }
+
+  optional(): Uint8Array | undefined {
+    const found = this.list(() => this.bytes());
+    if (found.length > 1) throw this.#fail('a field is there twice');
+    return found[0];
+  }
+
+  /** Demands that nothing is left. */
+  end(): void {
+    if (this.#at !== this.#bytes.length) throw this.#fail('bytes are left over');
+  }
+
+  #count(): number {
+    return this.#view.getUint32(this.#take(4), true);
+  }
+
+  #take(n: number): number {
+    if (n > this.#bytes.length - this.#at) throw this.#fail('it is cut short');
+    const at = this.#at;
+    this.#at += n;
+    return at;
+  }
+}
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
+const U64_MAX = 0xffffffffffffffffn;
+const utf8Encoder = new TextEncoder();
+const utf8Decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
