@@ -99,6 +99,8 @@ interface Progress {
   authKey: CryptoKey;
   oldKey: CryptoKey | undefined;
   proofMatches: boolean | undefined;
+  /** Whose messages these are, as the messages say. */
+  entity: unknown;
 }
 
 /** MAuth and MAuthReply: msgr1 logins, ticket requests, renewals, rotating secrets. */
@@ -107,7 +109,7 @@ export function authMessageDocs(
   sealer: Sealer,
   session: LabSession,
   authKey: CryptoKey | undefined,
-): { docs: Doc[]; proofMatches: boolean | undefined } {
+): { docs: Doc[]; proofMatches: boolean | undefined; entity: unknown } {
   const messages = session.auth_messages ?? [];
   const progress: Progress = {
     ...{ keys, sealer, session },
@@ -116,12 +118,14 @@ export function authMessageDocs(
     authKey: authKey ?? CryptoKey.none(),
     oldKey: undefined,
     proofMatches: undefined,
+    entity: undefined,
   };
   const docs = messages.map((message): Doc => {
     const { kind } = message;
     return { kind, ...(kind === undefined ? {} : KINDS[kind]?.(progress, message)) };
   });
-  return { docs, proofMatches: progress.proofMatches };
+  const { proofMatches, entity } = progress;
+  return { docs, proofMatches, entity };
 }
 
 const KINDS: Readonly<Record<string, (progress: Progress, message: LabAuthMessage) => Doc>> = {
@@ -156,6 +160,7 @@ function hello(progress: Progress, message: LabAuthMessage): Doc {
   reader.end();
   const out = new Writer().u8(version).u32(methods.length);
   for (const method of methods) out.u32(method);
+  progress.entity = nameDoc(name);
   protocol.encodeEntityName(out, name);
   return {
     payload: toHex(out.u64(globalId).finish()),
@@ -208,6 +213,7 @@ function ticketRequest(progress: Progress, message: LabAuthMessage): Doc {
   reader.end();
   const { doc, sessionKey } = authorizerDoc(keys, sealer, toHex(sent), undefined);
   progress.authKey = sessionKey;
+  progress.entity = (doc.ticket as { fields: Doc }).fields.name;
   const out = new Writer();
   protocol.encodeRequestHeader(out, type);
   out.bytes(fromHex(doc.raw as string));

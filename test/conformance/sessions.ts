@@ -67,7 +67,7 @@ function rotatingRecord(keys: LabKeys, raw: string): string {
         { key, expiration: utimeFromNs(expiresNs) },
       ],
     );
-    const maxVersion = found.reduce((max, each) => (each.secretId > max ? each.secretId : max), 0n);
+    const maxVersion = found.at(-1)?.secretId ?? 0n;
     protocol.encodeRotatingSecrets(out.u32(service), { secrets: new Map(entries), maxVersion });
   }
   reader.end();
@@ -125,6 +125,7 @@ function sessionDoc(keys: LabKeys, sealer: Sealer, session: LabSession): Doc {
   }
   const messages = authMessageDocs(keys, sealer, session, sessionKey);
   if (session.auth_messages !== undefined) doc.auth_messages = messages.docs;
+  if (messages.entity !== undefined) doc.entity = messages.entity;
   if (messages.proofMatches !== undefined) doc.proof_matches = messages.proofMatches;
   if (session.authorizer_1 !== undefined) {
     const exchange = exchangeDoc(keys, sealer, session);
