@@ -1,12 +1,11 @@
 /** Whether all contenders give the same verdict on every item, the odd ones too. */
 
-import { REASON_CODES } from '../src/engine/index.ts';
+import { type Engine, REASON_CODES } from '../src/engine/index.ts';
 import {
   BATCH,
   engineBatch,
   engineRecords,
   engineSingle,
-  makeEngine,
   rivals,
   twin,
   writeRecords,
@@ -23,9 +22,8 @@ export interface Agreement {
 }
 
 /** Judges every item by every contender; the twin is what the others are compared with. */
-export async function agree(corpus: Corpus): Promise<Agreement> {
+export function agree(corpus: Corpus, engine: Engine): Agreement {
   const items = [...corpus.items, ...corpus.odd];
-  const engine = await makeEngine(corpus);
   const batch = engineBatch(engine);
   const records = engineRecords(engine);
   const answers: Record<string, readonly number[]> = {

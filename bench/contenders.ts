@@ -1,7 +1,13 @@
 /** Everything that verifies a work item: the engine in its three forms, the twin, the rivals. */
 
 import * as abi from '../assembly/abi.ts';
-import { Engine, type HostContext, RecordWriter, type VerifyRequest } from '../src/engine/index.ts';
+import {
+  type Challenge,
+  Engine,
+  type HostContext,
+  RecordWriter,
+  type VerifyRequest,
+} from '../src/engine/index.ts';
 import { type TwinInput, verify as twinVerify } from '../test/twin/verify.ts';
 import { type Corpus, type Item, NOW_NS, SERVICE } from './items.ts';
 import { type CapsSource, cachedCaps, decide, parseCaps } from './rival-caps.ts';
@@ -12,10 +18,10 @@ import { nodeKept, nodePlain, nodeTuned } from './rival-node.ts';
 export const HOST: HostContext = { nowNs: NOW_NS };
 export const BATCH = 256;
 
-/** A fresh engine with the secrets of a corpus. */
-export async function makeEngine(corpus: Corpus): Promise<Engine> {
+/** One engine with the secrets of all, as a service has one. */
+export async function makeEngine(corpora: readonly Corpus[]): Promise<Engine> {
   const engine = await Engine.create();
-  for (const { secretId, encoded } of corpus.secrets) {
+  for (const { secretId, encoded } of corpora.flatMap((corpus) => corpus.secrets)) {
     engine.putSecret({ service: SERVICE, secretId, key: encoded });
   }
   return engine;
@@ -51,7 +57,7 @@ export function engineBatch(engine: Engine): (items: readonly Item[]) => number[
 
 /** Records of some items, written before the clock runs. */
 export interface RecordSet {
-  readonly items: readonly Item[];
+  readonly challenges: readonly Challenge[];
   readonly verify: Uint8Array;
   readonly check: Uint8Array;
   /** Where in `check` each record's handle goes. */
@@ -69,14 +75,14 @@ export function writeRecords(items: readonly Item[]): RecordSet {
     writer.check({ service: SERVICE, handle: 1n, op: item.op }, tag);
     return at + abi.RECORD_HANDLE;
   });
-  return { items, verify, check: bytes.slice(0, writer.at), handles };
+  const challenges = items.map((item) => item.challenge);
+  return { challenges, verify, check: bytes.slice(0, writer.at), handles };
 }
 
 /** The same with binary records in and out. */
 export function engineRecords(engine: Engine): (set: RecordSet) => number[] {
   return (set) => {
-    const challenges = set.items.map((item) => item.challenge);
-    const opened = engine.run(set.verify, HOST, challenges, abi.FLAG_KEEP);
+    const opened = engine.run(set.verify, HOST, set.challenges, abi.FLAG_KEEP);
     const from = new DataView(opened.buffer);
     const into = new DataView(set.check.buffer);
     const reasons: number[] = [];

@@ -4,6 +4,7 @@
  */
 
 import { Bench } from 'tinybench';
+import type { Engine } from '../src/engine/index.ts';
 import { agree } from './agree.ts';
 import { makeEngine } from './contenders.ts';
 import { pairRatios, verifyRatios } from './goals.ts';
@@ -16,21 +17,23 @@ async function main(): Promise<number> {
   const smoke = flags.has('--smoke');
   const types: readonly KeyTypeOfBench[] = ['aes', 'aes256k'];
   const corpora = types.map((type) => makeCorpus(type, smoke ? 64 : 1024, SEED));
-  const agreed = await agreement(corpora);
-  const tables: Table[] = [];
-  for (const corpus of corpora) tables.push(await verifyTable(corpus));
-  tables.push(await capsTable());
-  for (const corpus of corpora) tables.push(await handshakeTable(corpus));
+  const engine = await makeEngine(corpora);
+  const agreed = agreement(corpora, engine);
+  const tables: Table[] = [
+    ...corpora.map((corpus) => verifyTable(corpus, engine)),
+    capsTable(engine),
+    ...corpora.map((corpus) => handshakeTable(corpus, engine)),
+  ];
   if (flags.has('--list')) await list(tables, smoke);
-  else await compare(corpora, tables, smoke);
+  else compare(corpora, tables, engine, smoke);
   return agreed ? 0 : 1;
 }
 
 /** Says what was compared; false if there was any difference. */
-async function agreement(corpora: readonly Corpus[]): Promise<boolean> {
+function agreement(corpora: readonly Corpus[], engine: Engine): boolean {
   let agreed = true;
   for (const corpus of corpora) {
-    const { compared, differences, reasons } = await agree(corpus);
+    const { compared, differences, reasons } = agree(corpus, engine);
     say(`${corpus.type}: ${compared} verdicts compared, ${differences.length} differ`);
     for (const [reason, count] of Object.entries(reasons)) say(`  ${count} x ${reason}`);
     for (const line of differences.slice(0, DIFFERENCES_SHOWN)) console.error(line);
@@ -40,14 +43,14 @@ async function agreement(corpora: readonly Corpus[]): Promise<boolean> {
 }
 
 /** Interleaved CPU time and the ratios. */
-async function compare(
+function compare(
   corpora: readonly Corpus[],
   tables: readonly Table[],
+  engine: Engine,
   smoke: boolean,
-): Promise<void> {
+): void {
   const options = smoke ? SMOKE : FULL;
-  const engine = await makeEngine(corpora[0] as Corpus);
-  const machine = machineOf(engine.build);
+  const machine = machineOf(engine.build, smoke ? 'smoke' : 'full');
   say(Object.values(machine).join(' · '));
   const results: Result[] = [];
   for (const [i, { title, cases }] of tables.entries()) {
@@ -56,7 +59,7 @@ async function compare(
     const ratios = type === undefined ? pairRatios(title, rows) : verifyRatios(type, rows);
     const result = { title, rows, ratios };
     results.push(result);
-    say(`\n${table(result)}`);
+    say(`\n${table(result, machine.mode)}`);
   }
   if (flags.has('--json')) console.log(json(machine, results));
 }

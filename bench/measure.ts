@@ -3,6 +3,8 @@
  * machine does falls on all of them alike. Ratios are taken within a round.
  */
 
+import { Rng } from '../test/rng.ts';
+
 export interface Case {
   readonly name: string;
   /** Items that one call works on. */
@@ -32,15 +34,22 @@ export function measure(cases: readonly Case[], options: MeasureOptions): Measur
     const calls = calibrate(each, options.sliceMs);
     return { each, calls, at: 0, slices: [] as number[] };
   });
-  for (let round = 0; round < options.rounds; round++) {
-    for (let k = 0; k < running.length; k++) {
-      // Another neighbour goes first each round.
-      const one = running[(k + round) % running.length]!;
-      one.slices.push((cpuOf(one.each, one.at, one.calls) / one.calls / one.each.items) * 1000);
+  const rng = new Rng(SEED);
+  for (let round = -WARM_ROUNDS; round < options.rounds; round++) {
+    // Another order each round: nobody pays for the garbage of the same neighbour every time.
+    for (const one of shuffled(running, rng)) {
+      cpuOf(one.each, one.at, Math.ceil(one.calls / LEAD_IN));
+      const micros = cpuOf(one.each, one.at, one.calls);
+      if (round >= 0) one.slices.push((micros * 1000) / (one.calls * one.each.items));
       one.at += one.calls;
     }
   }
   return running.map(({ each, slices }) => ({ name: each.name, slices, ...summary(slices) }));
+}
+
+function shuffled<T>(values: readonly T[], rng: Rng): T[] {
+  const order = values.map((value) => ({ value, key: rng.u32() }));
+  return order.sort((a, b) => a.key - b.key).map(({ value }) => value);
 }
 
 /** How many times as long `slow` took as `fast`: median over the rounds. */
@@ -79,5 +88,10 @@ function quantile(values: readonly number[], q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0;
 }
 
+/** Rounds whose times are thrown away. */
+const WARM_ROUNDS = 4;
+/** Part of a slice that runs before its clock does. */
+const LEAD_IN = 8;
+const SEED = 1;
 /** Where results go. */
 export let sink: unknown;

@@ -18,10 +18,12 @@ export interface Machine {
   readonly cores: number;
   readonly load: number;
   readonly clock: string;
+  /** `smoke`: the times are too short to mean anything. */
+  readonly mode: 'full' | 'smoke';
 }
 
 /** @param engine name of the build of the core that ran */
-export function machineOf(engine: string): Machine {
+export function machineOf(engine: string, mode: Machine['mode']): Machine {
   const all = cpus();
   return {
     runtime: runtimeOf(),
@@ -30,6 +32,7 @@ export function machineOf(engine: string): Machine {
     cores: all.length,
     load: loadavg()[0] ?? 0,
     clock: 'CPU time of the process, all threads',
+    mode,
   };
 }
 
@@ -48,14 +51,15 @@ export function json(machine: Machine, results: readonly Result[]): string {
   });
 }
 
-export function table(result: Result): string {
+export function table(result: Result, mode: Machine['mode']): string {
   const width = Math.max(...result.rows.map(({ name }) => name.length));
   const head = `${result.title}\n${' '.repeat(width)}  median ns   p10 ns  spread`;
   const rows = result.rows.map(({ name, median, p10, spread }) => {
     const numbers = [median.toFixed(0).padStart(10), p10.toFixed(0).padStart(8)];
     return `${name.padEnd(width)} ${numbers.join(' ')}  ${(spread * 100).toFixed(1).padStart(5)}%`;
   });
-  return [head, ...rows, ...ratioLines(result.ratios)].join('\n');
+  const ratios = mode === 'smoke' ? [] : ratioLines(result.ratios);
+  return [head, ...rows, ...ratios].join('\n');
 }
 
 function ratioLines(ratios: readonly Ratio[]): string[] {

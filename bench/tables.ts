@@ -1,13 +1,12 @@
 /** The tables of the benchmark: which cases are measured together. */
 
-import { Engine } from '../src/engine/index.ts';
+import type { Engine } from '../src/engine/index.ts';
 import {
   BATCH,
   engineBatch,
   engineRecords,
   engineSingle,
   HOST,
-  makeEngine,
   rivals,
   twin,
   writeRecords,
@@ -24,9 +23,8 @@ export interface Table {
 }
 
 /** Cold verify: open, all checks, caps decision, wipe; no reply. And the warm check beside it. */
-export async function verifyTable(corpus: Corpus): Promise<Table> {
+export function verifyTable(corpus: Corpus, engine: Engine): Table {
   const { items, type } = corpus;
-  const engine = await makeEngine(corpus);
   const single = perItem(items, engineSingle(engine));
   const batch = engineBatch(engine);
   const records = engineRecords(engine);
@@ -39,7 +37,7 @@ export async function verifyTable(corpus: Corpus): Promise<Table> {
     { name: 'cephgate, record', items: 1, run: cycle(singleSets, records) },
     { name: `cephgate, batch ${BATCH} of objects`, items: BATCH, run: cycle(groups, batch) },
     { name: `cephgate, batch ${BATCH} of records`, items: BATCH, run: cycle(batchSets, records) },
-    { name: 'cephgate, warm check of 3 grants', items: 1, run: await warmCheck(3) },
+    { name: 'cephgate, warm check of 3 grants', items: 1, run: warmCheck(engine, 3) },
   ];
   for (const [name, judge] of Object.entries(rivals(corpus))) {
     cases.push({ name, items: 1, run: perItem(items, judge) });
@@ -49,12 +47,12 @@ export async function verifyTable(corpus: Corpus): Promise<Table> {
 }
 
 /** Caps match alone, parsed before. */
-export async function capsTable(): Promise<Table> {
+export function capsTable(engine: Engine): Table {
   const cases: Case[] = [];
   const peer = { family: 4, bytes: Uint8Array.of(10, 0, 0, 1) } as const;
   for (const grants of [1, 10, 300]) {
     const name = `${grants} grant${grants === 1 ? '' : 's'}`;
-    cases.push({ name: `cephgate, ${name}`, items: 1, run: await warmCheck(grants) });
+    cases.push({ name: `cephgate, ${name}`, items: 1, run: warmCheck(engine, grants) });
     const parsed = parseCaps(capsOf(grants)) ?? [];
     const run = (): boolean => decide(parsed, MATCH_OP, peer);
     cases.push({ name: `by hand, ${name}`, items: 1, run });
@@ -63,9 +61,9 @@ export async function capsTable(): Promise<Table> {
 }
 
 /** A whole connection: first authorizer, challenge, second authorizer, reply with a secret. */
-export async function handshakeTable(corpus: Corpus): Promise<Table> {
+export function handshakeTable(corpus: Corpus, engine: Engine): Table {
   const { items, type } = corpus;
-  const ours = perItem(items, engineHandshake(await makeEngine(corpus)));
+  const ours = perItem(items, engineHandshake(engine));
   const cases = [
     { name: 'cephgate, handshake', items: 1, run: ours },
     { name: 'node:crypto tuned, handshake', items: 1, run: perItem(items, nodeHandshake(corpus)) },
@@ -74,8 +72,7 @@ export async function handshakeTable(corpus: Corpus): Promise<Table> {
 }
 
 /** A check against caps compiled before, of which the last grant allows. */
-async function warmCheck(grants: number): Promise<() => unknown> {
-  const engine = await Engine.create();
+function warmCheck(engine: Engine, grants: number): () => unknown {
   const parsed = engine.capsParse(SERVICE, capsOf(grants), HOST, { keep: true });
   const request = { service: SERVICE, handle: parsed.handle, op: MATCH_OP };
   const { reason } = engine.check(request, HOST);
