@@ -1,7 +1,8 @@
 /**
  * One process writes to a store. The lock is an open write transaction on a small database beside
  * the store, so the kernel drops it with the process, however that ends; its last committed row
- * stays readable for others and says who holds it.
+ * stays readable for others and says who holds it. (POSIX locks: a process that opens and closes the
+ * lock's file by other means than SQLite loses the lock.)
  */
 
 import { randomBytes } from 'node:crypto';
@@ -27,8 +28,10 @@ export async function takeWriterLock(driver: SqlDriver, path: string): Promise<W
     database.close();
     throw error;
   }
+  held.add(database);
   return {
     release: () => {
+      held.delete(database);
       database.run('ROLLBACK');
       database.close();
     },
@@ -115,5 +118,7 @@ function present(holder: Holder | undefined): string {
   return `process ${holder.pid} holds its lock since ${holder.since}`;
 }
 
+/** A collected connection would be closed, and the lock lost while its store still answers. */
+const held = new Set<SqlDatabase>();
 const TRIES_MAX = 40;
 const TRY_AGAIN_MS = 10;

@@ -203,8 +203,8 @@ function kind<Id, T>(parts: Parts<Id, T>): RecordKind<Id, T> {
   const { name, prefix } = parts;
   const fail = (why: string) => new StoreError('store.content', `cannot read ${name}: ${why}`);
   return {
-    prefix: utf8Encoder.encode(prefix),
-    key: (id) => utf8Encoder.encode(prefix + parts.idText(id)),
+    prefix: new TextEncoder().encode(prefix),
+    key: (id) => new TextEncoder().encode(prefix + parts.idText(id)),
     id: (key) => {
       const text = new TextDecoder().decode(key);
       const found = text.startsWith(prefix) ? parts.idOf(text.slice(prefix.length)) : undefined;
@@ -230,4 +230,3 @@ function kind<Id, T>(parts: Parts<Id, T>): RecordKind<Id, T> {
 }
 
 const VERSION = 1;
-const utf8Encoder = new TextEncoder();

@@ -10,8 +10,8 @@ export type SqlValue = bigint | string | Uint8Array;
 /** One connection. Errors are SqlError. */
 export interface SqlDatabase {
   /**
-   * Runs one statement that gives no rows (libsql leaves one that does open, and no commit works
-   * then). Statements are prepared once and kept.
+   * Runs one statement that gives no rows: libsql leaves one that does open, and no commit works
+   * then. With values it is prepared once and kept.
    */
   run(sql: string, ...values: SqlValue[]): void;
   /** Rows as arrays in the order of the columns; integers are bigint, blobs fresh Uint8Array. */
@@ -56,6 +56,7 @@ export async function loadDriver(): Promise<SqlDriver> {
 
 /** What the two have in common. */
 interface NativeDatabase {
+  exec(sql: string): unknown;
   prepare(sql: string): NativeStatement;
   close(): void;
 }
@@ -84,7 +85,12 @@ function driver(
         return found;
       };
       return {
-        run: (sql, ...values) => wrapped(() => void statement(sql).run(...argumentsOf(values))),
+        run: (sql, ...values) =>
+          wrapped(() => {
+            // Not prepared: libsql does not reset a BEGIN that was refused, which keeps its lock.
+            if (values.length === 0) native.exec(sql);
+            else statement(sql).run(...argumentsOf(values));
+          }),
         all: (sql, ...values) =>
           wrapped(() =>
             statement(sql)

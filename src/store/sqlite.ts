@@ -27,6 +27,8 @@ import { keyText } from './text.ts';
 export interface SqliteOptions {
   /** Pages of 4,096 bytes that the file may have; then commits fail with `store.full`. */
   readonly pagesMax?: number | undefined;
+  /** Instead of the SQLite of this runtime. */
+  readonly driver?: SqlDriver | undefined;
 }
 
 /**
@@ -35,7 +37,7 @@ export interface SqliteOptions {
  * `store.readonly`, `store.full`, `store.driver`.
  */
 export async function openSqliteStore(path: string, options: SqliteOptions = {}): Promise<Store> {
-  const driver = await loadDriver();
+  const driver = options.driver ?? (await loadDriver());
   const real = preparePrivateFile(path);
   const lock = await takeLock(driver, real);
   let database: SqlDatabase | undefined;
