@@ -6,6 +6,7 @@ import { ABI_VERSION } from '../../assembly/abi.ts';
 import { CephgateError, ConfigError } from '../errors.ts';
 import { VERSION } from '../http/operations.ts';
 import { authtoolCommand } from './authtool.ts';
+import { capsCommand } from './caps.ts';
 import { checkCommand } from './check.ts';
 import { EXIT_TROUBLE, EXIT_USAGE, EXIT_YES, type Io } from './io.ts';
 import { parseFlags, refuseWords } from './options.ts';
@@ -64,6 +65,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   serve: 'runs the sidecar',
   verify: 'who is the client of an authorizer? (--offline: without a sidecar)',
   check: 'may the subject do an operation?',
+  caps: 'parses a cap, asks it, explains it, or runs a file of cases',
   authtool: 'ceph-authtool, argument for argument',
   version: 'prints the version',
   help: 'prints this, or the help of a command',
@@ -73,6 +75,7 @@ const COMMANDS: Readonly<Record<string, { readonly run: Command }>> = {
   serve: { run: serveCommand },
   verify: { run: verifyCommand },
   check: { run: checkCommand },
+  caps: { run: capsCommand },
   authtool: { run: authtoolCommand },
   version: { run: version },
   '--version': { run: version },
