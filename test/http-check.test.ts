@@ -289,7 +289,8 @@ describe('unproven subjects', () => {
   });
 
   it('must be exactly one', async () => {
-    for (const fields of [{}, { caps: 'allow *', entity: 'client.a' }, { caps: '', session: 'x' }]) {
+    const two = { caps: 'allow *', entity: 'client.a' };
+    for (const fields of [{}, two, { caps: '', session: 'x' }]) {
       const { status, body } = await check(fields);
       expect([status, body.code]).toEqual([400, 'field.conflict']);
     }
@@ -297,7 +298,8 @@ describe('unproven subjects', () => {
 });
 
 describe('explain', () => {
-  const CAPS = "allow r pool='été', allow rw pool=liverpool object_prefix a,  allow r pool=liverpool";
+  const CAPS =
+    "allow r pool='été', allow rw pool=liverpool object_prefix a,  allow r pool=liverpool";
 
   it('says per grant what failed first, with its text and characters', async () => {
     for (const subject of [{ caps: CAPS }, { session: await session(CAPS) }]) {

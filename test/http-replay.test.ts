@@ -29,7 +29,9 @@ const RIGHTS: ReadonlySet<Right> = new Set(['verify', 'accept']);
 const BEARER: Listener = {
   kind: 'tcp',
   hosts: new Set([HOST]),
-  tokens: TOKENS.map((token) => ({ hash: sha256(new TextEncoder().encode(token)), rights: RIGHTS })),
+  tokens: TOKENS.map((token) => {
+    return { hash: sha256(new TextEncoder().encode(token)), rights: RIGHTS };
+  }),
 };
 const EXPIRED = 'authorizer.challenge_expired';
 
@@ -142,7 +144,8 @@ describe('a challenge state', () => {
     const mds = osdTicket({ service: 2 });
     const authorizer = b64(mds.authorizer(challengeIn(mgr, first)));
     const { challenge_state } = first.body;
-    expectRefused(await kit.verify({ ...base, service: 'mds', authorizer, challenge_state }), EXPIRED);
+    const request = { ...base, service: 'mds', authorizer, challenge_state };
+    expectRefused(await kit.verify(request), EXPIRED);
   });
 
   it('is not good for another part a', async () => {
@@ -168,7 +171,7 @@ describe('a challenge state', () => {
     const state = bytesOf(second.challenge_state as string);
     for (let at = 0; at < state.length; at++) {
       const altered = state.slice();
-      altered[at]! ^= 1 << at % 8;
+      altered[at]! ^= 1 << (at % 8);
       expectRefused(await kit.verify({ ...second, challenge_state: b64(altered) }), EXPIRED);
     }
     expect((await kit.verify(second)).body.decision).toBe(true);
@@ -289,7 +292,7 @@ describe('a receipt', () => {
     const receipt = bytesOf(accepted.final.body.receipt);
     for (let at = 0; at < receipt.length; at++) {
       const altered = receipt.slice();
-      altered[at]! ^= 1 << at % 8;
+      altered[at]! ^= 1 << (at % 8);
       expectRefused(await kit.verify({ ...accepted.request, receipt: b64(altered) }), EXPIRED);
     }
     const second = await challenged();

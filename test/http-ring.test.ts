@@ -55,7 +55,7 @@ describe('a static set', () => {
     [2n * HOUR_NS - 1n, [2n, 5n]],
     [2n * HOUR_NS, [5n]],
     [1000n * HOUR_NS, [5n]],
-  ])('after %i ns keeps the osd secrets %j, by load and by advance', (after, ids) => {
+  ])('after %s ns keeps the osd secrets %s, by load and by advance', (after, ids) => {
     const loaded = new StaticRing(engine, SET, NOW_NS + after, false);
     expect(loaded.size).toBe(ids.length + 2);
     expect(kept(4, [1n, 2n, 5n])).toEqual(ids);

@@ -28,9 +28,9 @@ const OPTIONS: readonly Option[] = [
   ...CLIENT_OPTIONS,
 ];
 
-export const CHECK_HELP: string = `usage: cephgate check --service S --session HANDLE|--entity NAME|--caps TEXT [FLAGS]
+export const CHECK_HELP: string = `usage: cephgate check --service S SUBJECT [FLAGS]
 
-Asks a sidecar whether the subject may do an operation.
+Asks a sidecar whether the subject (one of --session, --entity, --caps) may do an operation.
 Exit code: 0 yes, 1 no, 2 wrong usage, 3 trouble.
 
 ${formatOptions(OPTIONS)}`;

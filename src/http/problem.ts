@@ -31,7 +31,7 @@ export const PROBLEM_STATUS = {
 
 export type ProblemCode = keyof typeof PROBLEM_STATUS;
 
-/** Thrown by a route; the app answers it. `detail` holds nothing that the caller sent as a value. */
+/** Thrown by a route; the app answers it. `detail` holds no value that the caller sent. */
 export class Problem extends Error {
   readonly code: ProblemCode;
   readonly headers: Readonly<Record<string, string>>;
