@@ -39,6 +39,11 @@ async function run(...argv: string[]): Promise<{ code: number; lines: string[] }
   return { code, lines };
 }
 
+/** The first of them: a broken matcher would print thousands. */
+function failures(lines: readonly string[]): string[] {
+  return lines.filter((line) => line.startsWith('FAIL')).slice(0, 5);
+}
+
 function fileOf(content: unknown): string {
   const path = join(scratch, 'made.json');
   writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
@@ -48,7 +53,7 @@ function fileOf(content: unknown): string {
 describe.each(FILES)('%s', (name) => {
   it('passes, value by value', async () => {
     const { code, lines } = await run(join(FOLDER, name));
-    expect(lines.filter((line) => line.startsWith('FAIL'))).toEqual([]);
+    expect(failures(lines)).toEqual([]);
     expect(code).toBe(0);
     expect(lines).toHaveLength(2);
     const [, values = '0', cases = '0'] =
@@ -60,7 +65,7 @@ describe.each(FILES)('%s', (name) => {
 
   it('fails once for one altered value of each kind', async () => {
     const { code, lines } = await run('--self-test', join(FOLDER, name));
-    expect(lines.filter((line) => line.startsWith('FAIL'))).toEqual([]);
+    expect(failures(lines)).toEqual([]);
     expect(code).toBe(0);
   });
 });

@@ -22,9 +22,11 @@ export function runFile(rig: Rig, report: Report, file: unknown): void {
   rig.used.clear();
   const format = Array.isArray(file) ? arrayFormat(file) : formatOf(file);
   const runner = RUNNERS[format];
-  if (runner === undefined) {
-    report.case('file', {}, (check) => check.fail(`the format "${format}" is not supported`));
-  } else runner(rig, report, file as never);
+  report.guard('file', () => {
+    if (runner === undefined) throw new Error(`the format "${format}" is not supported`);
+    runner(rig, report, file as never);
+    if (report.cases === 0) throw new Error('the file has no cases');
+  });
   for (const by of rig.used) report.by.add(by);
 }
 
@@ -35,7 +37,7 @@ function formatOf(file: unknown): string {
 
 /** Arrays have no `format`: cases of caps say their `daemon`. */
 function arrayFormat(file: readonly unknown[]): string {
-  const caps = file.every((each) => typeof each === 'object' && each !== null && 'daemon' in each);
+  const caps = file.some((each) => typeof each === 'object' && each !== null && 'daemon' in each);
   return caps ? 'cap cases' : 'array';
 }
 

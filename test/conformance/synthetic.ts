@@ -20,6 +20,15 @@ interface Expected {
   readonly checks?: readonly string[];
 }
 
+/** When it ends: seconds, or seconds and nanoseconds. */
+type Expiration = number | readonly [number, number] | null | undefined;
+
+interface Secret {
+  readonly secret_id: string;
+  readonly key: string;
+  readonly expiration?: Expiration;
+}
+
 interface Case {
   readonly id: string;
   readonly kind: string;
@@ -58,6 +67,7 @@ export function runSynthetic(rig: Rig, report: Report, file: SyntheticFile): voi
 function judgeOne(rig: Rig, check: Check, vector: Case, key: string, policy: string): void {
   const { input, kind } = vector;
   const expected = vector.expect[key] as Expected;
+  if (!isPlausibility(policy)) throw new Error(`the policy "${policy}" is not understood`);
   const run = KINDS[kind];
   if (run === undefined) {
     check.fail(`the kind "${kind}" is not supported`);
@@ -76,32 +86,44 @@ function judgeOne(rig: Rig, check: Check, vector: Case, key: string, policy: str
   check.same(`expect/${key}/checks/${at}`, outcome.failed, checks[at]);
 }
 
-const KINDS: Readonly<Record<string, (rig: Rig, input: Case['input'], policy: string) => Outcome>> =
-  {
-    authorizer,
-    challenge_hash: proof,
-    authorizer_reply: reply,
-    authorizer_challenge: challenge,
-  };
+function isPlausibility(name: string): name is Plausibility {
+  return ['released', 'pr71231-order', 'pr71231-span', 'strict'].includes(name);
+}
 
-function authorizer(rig: Rig, input: Case['input'], policy: string): Outcome {
+const KINDS: Readonly<
+  Record<string, (rig: Rig, input: Case['input'], policy: Plausibility) => Outcome>
+> = {
+  authorizer,
+  challenge_hash: proof,
+  authorizer_reply: reply,
+  authorizer_challenge: challenge,
+};
+
+function authorizer(rig: Rig, input: Case['input'], policy: Plausibility): Outcome {
   const service = input.service_id as number;
-  const secrets = (input.secrets as { secret_id: string; key: string }[]).map((each) => ({
+  const secrets = (input.secrets as Secret[]).map((each) => ({
     service,
     secretId: BigInt(each.secret_id),
     key: CryptoKey.fromBase64(each.key),
+    expiresNs: nanoseconds(each.expiration),
   }));
   loadSecrets(rig, secrets);
   const shown = {
     service,
     authorizer: fromHex(input.authorizer as string),
     challenge: challengeOf(input.server_challenge as string | null),
-    policy: { ...RELEASED, plausibility: policy as Plausibility },
+    policy: { ...RELEASED, plausibility: policy },
     nowNs: 0n,
   };
   const verdict = judge(rig, shown, secrets);
   if (!verdict.decision) return { failed: verdict.check };
   return { decoded: decodedBy(verdict) };
+}
+
+function nanoseconds(expiration: Expiration): bigint | undefined {
+  if (expiration === undefined || expiration === null) return undefined;
+  const [sec, nsec] = typeof expiration === 'number' ? [expiration, 0] : expiration;
+  return BigInt(sec) * 1_000_000_000n + BigInt(nsec);
 }
 
 /** A number; null when none was issued; "off" when none is required. */
