@@ -7,6 +7,7 @@ import { CAPS_TEXT_LEN_MAX } from '../../assembly/abi.ts';
 import type { ReasonCode } from '../engine/codes.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { MdsOp, OsdOp } from '../engine/types.ts';
+import type { Verdict } from '../engine/verdict.ts';
 import { type BitAnswer, type BitRequest, needBits } from './bits.ts';
 import { type CapGrant, fromByteString, permLetters, toByteString } from './capgrammar.ts';
 import {
@@ -141,12 +142,15 @@ export function written(grants: Grants): WrittenGrant[] {
 export function check(grants: Grants, request: CapsRequest): CapsDecision {
   return 'list' in grants
     ? decisionOf(answer(grants, request))
-    : coreDecision(grants, request, false);
+    : coreDecision(askCore(grants, request, false));
 }
 
 /** The same answer, and how each grant fared. */
 export function explain(grants: Grants, request: CapsRequest): CapsExplanation {
-  if (!('list' in grants)) return coreDecision(grants, request, true);
+  if (!('list' in grants)) {
+    const verdict = askCore(grants, request, true);
+    return { ...coreDecision(verdict), grants: coreExplanation(verdict, grants.text) };
+  }
   const answered = answer(grants, request);
   const pieces = writtenGrants(grants.text, grants.list);
   const explained = answered.grants.map(({ failed }, grant) => ({
@@ -184,23 +188,25 @@ function decisionOf({ allowed, grant, condition, missing }: BitAnswer): CapsDeci
   return { allowed, reason: allowed ? 'ok' : miss, grant, condition, missing: letters };
 }
 
-function coreDecision(
-  grants: CoreGrants,
-  request: CapsRequest,
-  detailed: boolean,
-): CapsExplanation {
-  const { engine, text } = grants;
-  const { op, peer } = request;
-  const verdict = checkCore(engine, grants, op as OsdOp | MdsOp, peer, detailed);
-  const { decision: allowed, reason, grant, detail } = verdict;
-  const pieces = writtenGrants(text, detail);
-  const explained = detail.map((each, index) => ({
-    grant: each.grant,
-    ...pieces[index]!,
-    failed: conditionName(each.condition) ?? null,
-  }));
+function askCore(grants: CoreGrants, { op, peer }: CapsRequest, detailed: boolean): Verdict {
+  return checkCore(grants.engine, grants, op as OsdOp | MdsOp, peer, detailed);
+}
+
+function coreDecision(verdict: Verdict): CapsDecision {
+  const { decision: allowed, reason, grant } = verdict;
   const condition = allowed ? undefined : conditionName(verdict.condition);
-  return { allowed, reason, grant, condition, missing: undefined, grants: explained };
+  return { allowed, reason, grant, condition, missing: undefined };
+}
+
+/** The explanation in a verdict of the core on these caps, a byte string. */
+export function coreExplanation(verdict: Verdict, caps: string): GrantExplanation[] {
+  const { detail } = verdict;
+  const pieces = writtenGrants(caps, detail);
+  return detail.map(({ grant, condition }, index) => ({
+    grant,
+    ...pieces[index]!,
+    failed: conditionName(condition) ?? null,
+  }));
 }
 
 function tooLarge(service: CapsService): string {
