@@ -35,9 +35,7 @@ it('is ready with secrets and until it drains', async () => {
 it('says its version', async () => {
   const kit = await Kit.create();
   const { body } = await kit.raw('/version', { headers }, TCP);
-  const { version } = JSON.parse(
-    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-  );
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
   expect(VERSION).toBe(version);
   expect(body).toEqual({
     version,

@@ -2,9 +2,9 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openAuthorizeReply } from '../src/cephx/authorizer.ts';
-import { decodeAuthorize, decodeAuthorizer } from '../src/cephx/protocol.ts';
 import { openObject } from '../src/cephx/cryptokey.ts';
 import { Reader } from '../src/cephx/denc.ts';
+import { decodeAuthorize, decodeAuthorizer } from '../src/cephx/protocol.ts';
 import { REASON_CODES } from '../src/engine/index.ts';
 import { HOUR_NS, NOW_NS } from './authorizers.ts';
 import {
