@@ -12,7 +12,7 @@ import { main } from './conformance/main.ts';
 
 const FOLDER = fileURLToPath(new URL('vectors/', import.meta.url));
 /** Read by programs of their own: transcripts of commands, conversations, AES-GCM. */
-const OTHERS = /^(?:crypto-gcm|auth-golden|auth-mon-transcript|authtool-golden|msgr2-session-.*)\./;
+const OTHERS = /^(?:crypto-gcm|auth-golden|auth-mon-transcript|msgr2-session-.*)\./;
 const FILES = readdirSync(FOLDER).filter((name) => name.endsWith('.json') && !OTHERS.test(name));
 
 /** Values that a file must at least have compared: fewer, and cases went unseen. */
@@ -77,7 +77,8 @@ describe('what is not understood is a failure', () => {
     ['an operation', { format: 'crypto-vectors/1', vectors: [{ id: 'x', op: 'rot13' }] }],
     ['a format', { format: 'nobody/7' }],
     ['no format', {}],
-    ['an array of something', [{ argv: [] }]],
+    ['an array of something', [{ a: 1 }]],
+    ['a program', [{ id: 'x', argv: ['rm'], stdin: null, files_before: {} }]],
     ['text that is no JSON', '{'],
     ['a daemon', [{ ...cap, daemon: 'rgw' }]],
     ['a field of a cap case', [{ ...cap, allowSome: true }]],

@@ -1,6 +1,7 @@
 /** Which runner a file is for, by its `format` or its shape. */
 
 import type { LabFile } from '../lab.ts';
+import type { TranscriptCase } from '../transcript.ts';
 import { type AcceptFile, type CapCase, runAccept, runCapCases } from './caps.ts';
 import { runVectors, type VectorFile } from './crypto.ts';
 import {
@@ -16,15 +17,16 @@ import type { Report } from './report.ts';
 import type { Rig } from './rig.ts';
 import { runSessions } from './sessions.ts';
 import { runSynthetic, type SyntheticFile } from './synthetic.ts';
+import { runTranscripts } from './transcripts.ts';
 
 /** Runs all cases of a parsed file. A file that is not understood is one failing case. */
-export function runFile(rig: Rig, report: Report, file: unknown): void {
+export async function runFile(rig: Rig, report: Report, file: unknown): Promise<void> {
   rig.used.clear();
   const format = Array.isArray(file) ? arrayFormat(file) : formatOf(file);
   const runner = RUNNERS[format];
-  report.guard('file', () => {
+  await report.guard('file', async () => {
     if (runner === undefined) throw new Error(`the format "${format}" is not supported`);
-    runner(rig, report, file as never);
+    await runner(rig, report, file as never);
     if (report.cases === 0) throw new Error('the file has no cases');
   });
   for (const by of rig.used) report.by.add(by);
@@ -35,13 +37,15 @@ function formatOf(file: unknown): string {
   return typeof format === 'string' ? format : 'none';
 }
 
-/** Arrays have no `format`: cases of caps say their `daemon`. */
+/** Arrays have no `format`: cases of caps say their `daemon`, runs of a program its `argv`. */
 function arrayFormat(file: readonly unknown[]): string {
-  const caps = file.some((each) => typeof each === 'object' && each !== null && 'daemon' in each);
-  return caps ? 'cap cases' : 'array';
+  const some = (name: string): boolean =>
+    file.some((each) => typeof each === 'object' && each !== null && name in each);
+  if (some('daemon')) return 'cap cases';
+  return some('argv') ? 'transcripts' : 'array';
 }
 
-type Runner = (rig: Rig, report: Report, file: never) => void;
+type Runner = (rig: Rig, report: Report, file: never) => void | Promise<void>;
 
 const RUNNERS: Readonly<Record<string, Runner>> = {
   'crypto-vectors/1': (rig, report, file: VectorFile) => runVectors(rig, report, file),
@@ -50,6 +54,7 @@ const RUNNERS: Readonly<Record<string, Runner>> = {
   'authorizer-cases/1': (rig, report, file: CasesFile) => runCases(rig, report, file),
   'cephx-lab-vectors/1': (rig, report, file: LabFile) => runSessions(rig, report, file),
   'cap cases': (rig, report, file: readonly CapCase[]) => runCapCases(rig, report, file),
+  transcripts: (rig, report, file: readonly TranscriptCase[]) => runTranscripts(rig, report, file),
   'caps-accept/1': (rig, report, file: AcceptFile) => runAccept(rig, report, file),
   'network-match/1': (rig, report, file: NetworkFile) => runNetwork(rig, report, file),
   'osd-enforcement/1': (rig, report, file: OsdFile) => runOsdEnforcement(rig, report, file),

@@ -23,10 +23,10 @@ export async function main(
   let [passed, failed, skipped] = [0, 0, 0];
   for (const path of files.length > 0 ? files : ourFiles()) {
     const report = new Report(path.replace(/^.*\//, ''), only);
-    const file = read(path, report);
+    const file = await read(path, report);
     if (file !== undefined) {
-      if (self) selfTest(rig, report, file);
-      else runFile(rig, report, file);
+      if (self) await selfTest(rig, report, file);
+      else await runFile(rig, report, file);
     }
     for (const line of report.failures) print(line);
     print(report.summary());
@@ -67,9 +67,9 @@ function parse(argv: readonly string[]): Arguments {
 }
 
 /** The parsed file; one that cannot be read or parsed is a failing case. */
-function read(path: string, report: Report): unknown {
+async function read(path: string, report: Report): Promise<unknown> {
   let file: unknown;
-  report.guard('file', () => {
+  await report.guard('file', () => {
     file = JSON.parse(readFileSync(path, 'utf8'));
   });
   return file;

@@ -40,8 +40,8 @@ export class Report {
    * part of the file in which the paths of the comparisons are found.
    */
   case(id: string, fields: Fields, body: (check: Check) => void, at: object = fields): void {
-    if (!this.#wanted(fields)) {
-      this.skipped += 1;
+    if (!this.wants(fields)) {
+      this.skip();
       return;
     }
     const check = new Check();
@@ -69,9 +69,9 @@ export class Report {
   }
 
   /** A step before the cases: only its failure is a case. */
-  guard(id: string, body: () => void): void {
+  async guard(id: string, body: () => void | Promise<void>): Promise<void> {
     try {
-      body();
+      await body();
     } catch (error) {
       this.failed += 1;
       this.failures.push(`FAIL ${this.name}: ${id}: ${messageOf(error)}`);
@@ -91,7 +91,8 @@ export class Report {
     return `${this.name}: ${this.compared} values in ${cases} cases compared by ${by}${skipped}`;
   }
 
-  #wanted(fields: Fields): boolean {
+  /** Whether `--only` leaves it in. */
+  wants(fields: Fields): boolean {
     for (const [key, values] of this.#only) {
       if (!(key in fields) || !values.has(String(fields[key]))) return false;
     }

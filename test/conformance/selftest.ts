@@ -9,14 +9,14 @@ import { Report } from './report.ts';
 import type { Rig } from './rig.ts';
 
 /** One case a kind of value: it passes if one altered value of that kind is one failure more. */
-export function selfTest(rig: Rig, report: Report, file: unknown): void {
+export async function selfTest(rig: Rig, report: Report, file: unknown): Promise<void> {
   const copy = structuredClone(file);
-  const run = (): Report => {
+  const run = async (): Promise<Report> => {
     const result = new Report(report.name);
-    runFile(rig, result, copy);
+    await runFile(rig, result, copy);
     return result;
   };
-  const baseline = run();
+  const baseline = await run();
   for (const by of baseline.by) report.by.add(by);
   const kinds = placesByKind(baseline);
   if (kinds.size === 0) {
@@ -24,9 +24,10 @@ export function selfTest(rig: Rig, report: Report, file: unknown): void {
   }
   while (kinds.size > 0) {
     const round = pickRound(kinds);
-    const more = failuresWith(round, run) - baseline.failed;
+    const more = (await failuresWith(round, run)) - baseline.failed;
     for (const place of round) {
-      const alone = more === round.length ? 1 : failuresWith([place], run) - baseline.failed;
+      const alone =
+        more === round.length ? 1 : (await failuresWith([place], run)) - baseline.failed;
       report.case(place.kind, {}, (check) => check.same(place.path, alone, 1));
     }
   }
@@ -71,10 +72,10 @@ function pickRound(kinds: Map<string, Place[]>): Place[] {
 }
 
 /** Failing cases while the values are altered; they are put back. */
-function failuresWith(places: readonly Place[], run: () => Report): number {
+async function failuresWith(places: readonly Place[], run: () => Promise<Report>): Promise<number> {
   const undo = places.map(({ at, path }) => alter(at, path));
   try {
-    return run().failed;
+    return (await run()).failed;
   } finally {
     for (const each of undo) each();
   }

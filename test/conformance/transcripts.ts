@@ -1,0 +1,84 @@
+/**
+ * Recorded runs of Ceph's own tools: arrays of cases with an `argv` (authtool-golden.json). Each
+ * is run through the command line of the package, in a folder of its own. All are 16.2.15.
+ */
+
+import type { Io } from '../../src/cli/io.ts';
+import { compareOutcome, type Outcome, replay, type TranscriptCase } from '../transcript.ts';
+import type { Check, Report } from './report.ts';
+import type { Rig } from './rig.ts';
+
+export async function runTranscripts(
+  rig: Rig,
+  report: Report,
+  cases: readonly TranscriptCase[],
+): Promise<void> {
+  // Loaded here: other files need no command line.
+  const { cephgate } = await import('../../src/cli/cephgate.ts');
+  rig.used.add(BY_CLI);
+  for (const each of cases) {
+    const { id, argv } = each;
+    const fields = { ...each, program: argv?.[0] };
+    if (!report.wants(fields)) {
+      report.skip();
+      continue;
+    }
+    const outcome = await attempt(() => runOne(each, cephgate));
+    report.case(
+      id,
+      fields,
+      (check) => {
+        if (outcome instanceof Error) throw outcome;
+        compare(check, each, outcome);
+      },
+      each,
+    );
+  }
+}
+
+type Command = (argv: readonly string[], io: Io) => Promise<number>;
+
+function runOne(each: TranscriptCase, cephgate: Command): Promise<Outcome> {
+  const [program] = each.argv;
+  const command = COMMANDS[program ?? ''];
+  if (command === undefined) throw new Error(`there is no command for "${program}"`);
+  return replay(each, AS_RECORDED, (argv, io) => cephgate([command, ...argv], io));
+}
+
+async function attempt(run: () => Promise<Outcome>): Promise<Outcome | Error> {
+  try {
+    return await run();
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** Each value under its path in the record. */
+function compare(check: Check, each: TranscriptCase, outcome: Outcome): void {
+  const unknown = Object.keys(each).find((name) => !FIELDS.includes(name));
+  if (unknown !== undefined) throw new Error(`the field "${unknown}" is not understood`);
+  const { failures } = compareOutcome(each, outcome);
+  const names = Object.keys(each.files_after);
+  const values: [path: string, what: string][] = [
+    ...['exit', 'stdout', 'stderr', 'files'].map((name): [string, string] => [name, name]),
+    ...names.map((name): [string, string] => [`files_after/${name}`, name]),
+    ...names.map((name): [string, string] => [`modes_after/${name}`, `mode of ${name}`]),
+    ...Object.keys(each.generated ?? {}).map((name): [string, string] => [name, name]),
+  ];
+  for (const [path, what] of values) {
+    const failure = failures.find((line) => line.startsWith(`${what}: `));
+    check.same(path, failure, undefined);
+  }
+}
+
+const BY_CLI = 'src/cli';
+
+const COMMANDS: Readonly<Record<string, string>> = { 'ceph-authtool': 'authtool' };
+
+/** No guard rails and the texts of then. */
+const AS_RECORDED = { CEPHGATE_RELEASE: '16', CEPHGATE_GUARD: 'off' };
+
+const FIELDS = [
+  ...['id', 'argv', 'stdin', 'env', 'files_before', 'modes_before', 'stdout', 'stderr', 'exit'],
+  ...['files_after', 'modes_after', 'generated', 'note'],
+];
