@@ -207,13 +207,22 @@ export const KIND_SIGN_VERIFY = 4;
 export const KIND_CAPS_PARSE = 5;
 export const KIND_EXPLAIN = 6;
 
+/**
+ * Both halves of RECORD_HANDLE in a check or explain record: the session that the verify record
+ * right before it in this call has opened.
+ */
+export const HANDLE_PREVIOUS = 4294967295;
+
 /** Any kind: add the tail (entity, caps or canonical text, reply). */
 export const FLAG_TAIL = 1;
 /** Verify: build the CephXAuthorizeReply, or the sealed challenge when one is required. */
 export const FLAG_REPLY = 2;
 /** Verify: put a fresh 64-byte connection secret into the reply (and the secret block). */
 export const FLAG_SECURE = 4;
-/** Verify: open a session and return its handle. Caps-parse: keep the caps and return a handle. */
+/**
+ * Verify: open a session and return its handle. Caps-parse: keep the caps and return a handle.
+ * Check of HANDLE_PREVIOUS: leave the session open; without the flag the check ends it.
+ */
 export const FLAG_KEEP = 8;
 /** Verify: write the session key and nonce into the secret block. */
 export const FLAG_SECRETS = 16;

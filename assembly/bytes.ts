@@ -38,6 +38,13 @@ export function zeroSpare(p: usize): void {
   store<u64>(p, 0, 56);
 }
 
+/** Copies n bytes, few enough that the call that a copy is would cost more. */
+export function copySmall(to: usize, from: usize, n: i32): void {
+  let i = 0;
+  for (; i + 8 <= n; i += 8) store<u64>(to + i, load<u64>(from + i));
+  for (; i < n; i++) store<u8>(to + i, load<u8>(from + i));
+}
+
 /** 1 if x is 0, else 0, without a branch. */
 export function isZero64(x: u64): i32 {
   return ((~x & (x - 1)) >> 63) as i32;

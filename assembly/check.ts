@@ -95,6 +95,7 @@ import {
   SESSION_SECRET_ID,
   sessionFind,
   sessionJudge,
+  sessionRelease,
 } from './sessions';
 import {
   reasonOf,
@@ -116,6 +117,7 @@ export function checkRecord(record: usize): void {
   const family = load<u32>(record + (mds ? MDS_PEER_FAMILY : OSD_PEER_FAMILY));
   const peer = record + (mds ? MDS_PEER : OSD_PEER);
   if (explain || load<u16>(record + RECORD_FLAGS) & FLAG_TAIL) verdictTail();
+  if (handle == PREVIOUS) return checkPrevious(record, family, peer, explain);
   if (isCapsHandle(handle)) {
     const index = capsFind(handle, service);
     store<u8>(verdict + VERDICT_SOURCE, SOURCE_CAPS);
@@ -125,12 +127,32 @@ export function checkRecord(record: usize): void {
   checkSession(handle, record, family, peer, explain);
 }
 
+/** HANDLE_PREVIOUS in both halves. */
+const PREVIOUS: u64 = <u64>-1;
+
+/** The session that the record before this one opened, if that was a verify record that did. */
+let previous: u64 = 0;
+
+/** Said after each record: the handle of the session it opened, or 0. */
+export function checkAfter(handle: u64): void {
+  previous = handle;
+}
+
+/** One decision on an authorizer and an operation: the session ends here unless it is to stay. */
+function checkPrevious(record: usize, family: u32, peer: usize, explain: bool): void {
+  const handle = previous;
+  checkSession(handle, record, family, peer, explain);
+  if (load<u16>(record + RECORD_FLAGS) & FLAG_KEEP) return;
+  sessionRelease(handle);
+  store<u64>(verdict + VERDICT_HANDLE, 0);
+}
+
 function checkSession(handle: u64, record: usize, family: u32, peer: usize, explain: bool): void {
   const slot = sessionFind(handle);
   store<u8>(verdict + VERDICT_SOURCE, SOURCE_SESSION);
   const refusal = sessionJudge(slot, load<u32>(record + RECORD_SERVICE), family, peer);
   if (refusal != REASON_OK) return verdictSet(CHECK_OK, refusal);
-  fillSession(slot, record);
+  fillSession(slot, record, handle);
   const info = load<u32>(slot + SESSION_INFO);
   if (info & INFO_ALLOW_ALL) return verdictSet(CHECK_OK, REASON_OK);
   if ((info & INFO_CAPS_PRESENT) == 0) return verdictSet(CHECK_OK, REASON_CAPS_NONE);
@@ -141,13 +163,13 @@ function checkSession(handle: u64, record: usize, family: u32, peer: usize, expl
   decide(caps, record, load<u32>(slot + SESSION_PEER_FAMILY), slot + SESSION_PEER, explain);
 }
 
-function fillSession(slot: usize, record: usize): void {
+function fillSession(slot: usize, record: usize, handle: u64): void {
   store<u32>(verdict + VERDICT_INFO, load<u32>(slot + SESSION_INFO));
   store<u64>(verdict + VERDICT_SECRET_ID, load<u64>(slot + SESSION_SECRET_ID));
   store<u64>(verdict + VERDICT_GLOBAL_ID, load<u64>(slot + SESSION_GLOBAL_ID));
   store<u64>(verdict + VERDICT_CREATED, load<u64>(slot + SESSION_CREATED));
   store<u64>(verdict + VERDICT_EXPIRES, load<u64>(slot + SESSION_EXPIRES));
-  store<u64>(verdict + VERDICT_HANDLE, load<u64>(record + RECORD_HANDLE));
+  store<u64>(verdict + VERDICT_HANDLE, handle);
   if (load<u16>(record + RECORD_FLAGS) & FLAG_TAIL) {
     store<u32>(verdict + TAIL_ENTITY_TYPE, load<u32>(slot + SESSION_ENTITY_TYPE));
     tailCopy(TAIL_ENTITY, slot + SESSION_ENTITY, load<i32>(slot + SESSION_ENTITY_LEN));

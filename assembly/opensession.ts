@@ -14,6 +14,7 @@ import {
 } from './abi';
 import { HOST } from './arena';
 import { declaredSecretId } from './authorizer';
+import { copySmall } from './bytes';
 import { capsIntern, capsRetain, capsService } from './capstore';
 import {
   infoCaps,
@@ -74,13 +75,13 @@ export function openSession(record: usize, verdict: usize): u64 {
   store<u64>(slot + SESSION_SECRET_ID, declaredSecretId);
   store<u32>(slot + SESSION_INFO, info);
   store<u32>(slot + SESSION_PEER_FAMILY, load<u32>(record + VERIFY_PEER_FAMILY));
-  memory.copy(slot + SESSION_PEER, record + VERIFY_PEER, 16);
+  copySmall(slot + SESSION_PEER, record + VERIFY_PEER, 16);
   store<u32>(slot + SESSION_KEY_TYPE, infoKeyType);
   store<i32>(slot + SESSION_KEY_LEN, infoSecretLen);
-  memory.copy(slot + SESSION_KEY, infoSecret, infoSecretLen);
+  copySmall(slot + SESSION_KEY, infoSecret, infoSecretLen);
   store<u32>(slot + SESSION_ENTITY_TYPE, infoEntityType);
   store<i32>(slot + SESSION_ENTITY_LEN, infoEntityLen);
-  memory.copy(slot + SESSION_ENTITY, infoEntity, infoEntityLen);
+  copySmall(slot + SESSION_ENTITY, infoEntity, infoEntityLen);
   store<u32>(slot + SESSION_EPOCH, revocationEpoch);
   return sessionHandle(slot);
 }

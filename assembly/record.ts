@@ -30,6 +30,7 @@ import {
   SIGN_RESERVED,
   SIGN_SIGNATURE,
   TAIL_END,
+  VERDICT_HANDLE,
   VERDICT_LEN,
   VERIFY_AUTHORIZER,
   VERIFY_CHALLENGE_STATE,
@@ -40,12 +41,12 @@ import {
   VERIFY_RESERVED,
 } from './abi';
 import { HOST, request, requestLen, response, responseLen } from './arena';
-import { capsParseRecord, checkRecord } from './check';
+import { capsParseRecord, checkAfter, checkRecord } from './check';
 import { mdsRecordCheck } from './mdsrecord';
 import { osdRecordCheck } from './osdrecord';
 import { secretBlockWipe } from './reply';
 import { signRecord } from './signature';
-import { reasonOf, verdictBegin, verdictEnd, verdictSet } from './verdict';
+import { reasonOf, verdict, verdictBegin, verdictEnd, verdictSet } from './verdict';
 import { verifyRecord } from './verify';
 
 /** What a verdict may take besides what its record gives back: head, tail, reply, signature. */
@@ -56,6 +57,7 @@ const HEADS_LEN: i32 = BATCH_RECORDS_MAX * VERDICT_LEN;
 /** Answers the records in the first `bytes` of the request region; returns the response's bytes. */
 export function runRecords(bytes: i32): i32 {
   secretBlockWipe();
+  checkAfter(0);
   if (bytes < 0 || bytes > requestLen) return 0;
   let at = 0;
   let out = 0;
@@ -69,11 +71,17 @@ export function runRecords(bytes: i32): i32 {
     if (lost) verdictSet(CHECK_RECORD_LENGTH, reasonOf(CHECK_RECORD_LENGTH));
     else if (index == BATCH_RECORDS_MAX) verdictSet(CHECK_LIMIT, reasonOf(CHECK_LIMIT));
     else answer(record, index, responseLen - out - HEADS_LEN);
+    checkAfter(opened(record));
     out += verdictEnd();
     if (lost) break;
     at += load<i32>(record + RECORD_BYTES);
   }
   return out;
+}
+
+/** The handle of the session that a verify record has just opened, 0 for anything else. */
+function opened(record: usize): u64 {
+  return load<u16>(record + RECORD_KIND) == KIND_VERIFY ? load<u64>(verdict + VERDICT_HANDLE) : 0;
 }
 
 function fits(bytes: u32, left: i32): bool {

@@ -40,6 +40,7 @@ import {
   VERDICT_REASON,
   VERDICT_TAG,
 } from './abi';
+import { zeroSpare } from './bytes';
 
 /** The record that is being written, and its end so far. */
 export let verdict: usize = 0;
@@ -51,7 +52,7 @@ export function verdictBegin(at: usize, bytes: i32, record: usize): void {
   verdict = at;
   room = bytes;
   end = VERDICT_LEN;
-  memory.fill(at, 0, VERDICT_LEN);
+  zeroSpare(at);
   store<u32>(at + VERDICT_TAG, load<u32>(record + RECORD_TAG));
   store<u32>(at + VERDICT_GRANT, -1);
 }

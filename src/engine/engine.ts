@@ -10,6 +10,7 @@ import type {
   Build,
   Challenge,
   CheckRequest,
+  DecideRequest,
   EngineOptions,
   HostContext,
   Preset,
@@ -18,7 +19,7 @@ import type {
   SignatureScheme,
   VerifyRequest,
 } from './types.ts';
-import { readSecrets, type Verdict, VerdictSlab } from './verdict.ts';
+import { readSecrets, type Verdict, type VerdictSecrets, VerdictSlab } from './verdict.ts';
 import { type CoreExports, embedded, probe, start } from './wasm.ts';
 import { type RevokeOp, type RevokeSubject, type SealForm, WorkBlock } from './work.ts';
 
@@ -156,6 +157,44 @@ export class Engine {
     return this.#many();
   }
 
+  /**
+   * Verifies an authorizer and checks an operation of its client in one call of the core. The
+   * verdict is that of the verify when it refuses, else that of the check; unless `session` is
+   * asked for, nothing is left behind.
+   */
+  decide(request: DecideRequest, host: HostContext): Verdict {
+    this.#writer.at = 0;
+    this.#writer.decide(request);
+    this.#host.set(host, abi.FLAGS_ALL, 0);
+    this.#host.setChallenge(request.challenge);
+    this.#core.run(this.#writer.at);
+    return this.#slab.take(this.#decided(this.#response), undefined);
+  }
+
+  /** The same for up to 512 authorizers, each with an operation; verdicts in order. */
+  decideBatch(requests: readonly DecideRequest[], host: HostContext): Verdict[] {
+    this.#writer.at = 0;
+    for (const [tag, request] of requests.entries()) this.#writer.decide(request, tag);
+    this.#host.set(host, abi.FLAGS_ALL, 0);
+    this.#host.setChallenges(
+      requests.map((request) => request.challenge),
+      2,
+    );
+    const end = this.#response + this.#core.run(this.#writer.at);
+    const verdicts: Verdict[] = [];
+    for (let at = this.#response; at < end; ) {
+      const decided = this.#decided(at);
+      verdicts.push(this.#slab.take(decided, undefined));
+      at = this.#slab.after(this.#slab.after(at));
+    }
+    return verdicts;
+  }
+
+  /** Of a verify verdict and the check verdict behind it, the one that decides. */
+  #decided(at: number): number {
+    return this.#slab.allowed(at) ? this.#slab.after(at) : at;
+  }
+
   /** Parses an OSD or MDS caps text; with `keep` the verdict carries a handle for `check`. */
   capsParse(
     service: ServiceId,
@@ -213,7 +252,8 @@ export class Engine {
   ): Uint8Array {
     if (records.length > this.#request.length) {
       throw new RangeError(
-        `Cannot run "records": expected at most ${this.#request.length} bytes, got ${records.length}`,
+        `Cannot run "records": expected at most ${this.#request.length} bytes, ` +
+          `got ${records.length}`,
       );
     }
     this.#request.set(records);
@@ -225,22 +265,22 @@ export class Engine {
 
   #one(): Verdict {
     this.#core.run(this.#writer.at);
-    return this.#slab.take(
-      this.#response,
-      readSecrets(this.#core.memory.buffer, this.#secretAt, 0),
-    );
+    return this.#slab.take(this.#response, this.#secrets(this.#response, 0));
   }
 
   #many(): Verdict[] {
-    const { buffer } = this.#core.memory;
     const end = this.#response + this.#core.run(this.#writer.at);
     const verdicts: Verdict[] = [];
-    for (let at = this.#response; at < end; ) {
-      const secrets = readSecrets(buffer, this.#secretAt, verdicts.length);
-      verdicts.push(this.#slab.take(at, secrets));
-      at += this.#slab.lastLength;
+    for (let at = this.#response; at < end; at = this.#slab.after(at)) {
+      verdicts.push(this.#slab.take(at, this.#secrets(at, verdicts.length)));
     }
     return verdicts;
+  }
+
+  /** The secrets of the verdict at an address, record `index` of the call. */
+  #secrets(at: number, index: number): VerdictSecrets | undefined {
+    if (!this.#slab.hasSecrets(at)) return undefined;
+    return readSecrets(this.#core.memory.buffer, this.#secretAt, index);
   }
 
   // --- sessions and revocation -------------------------------------------------------------

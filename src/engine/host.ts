@@ -83,13 +83,16 @@ export class HostBlock {
     this.#view.setBigUint64(abi.HOST_CHALLENGE, BigInt.asUintN(64, value), true);
   }
 
-  /** One challenge per record; records beyond the list must answer a fresh one. */
-  setChallenges(challenges: readonly Challenge[]): void {
-    const count = Math.min(challenges.length, abi.BATCH_RECORDS_MAX);
-    this.#view.setUint32(abi.HOST_CHALLENGE_COUNT, count, true);
+  /**
+   * One challenge per `stride` records; records beyond the list must answer a fresh one. (Those in
+   * between are checks, which have none.)
+   */
+  setChallenges(challenges: readonly Challenge[], stride = 1): void {
+    const count = Math.min(challenges.length, Math.floor(abi.BATCH_RECORDS_MAX / stride));
+    this.#view.setUint32(abi.HOST_CHALLENGE_COUNT, count * stride, true);
     for (let i = 0; i < count; i++) {
       const challenge = challenges[i] as Challenge;
-      const at = i * abi.CHALLENGE_ENTRY_LEN;
+      const at = i * stride * abi.CHALLENGE_ENTRY_LEN;
       const value = challenge.mode === 'off' ? 0n : challenge.value;
       this.#challenges.setBigUint64(at, BigInt.asUintN(64, value), true);
       this.#challenges.setUint32(at + 8, MODES[challenge.mode], true);

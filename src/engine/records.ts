@@ -6,6 +6,7 @@ import * as abi from '../../assembly/abi.ts';
 import type {
   Address,
   CheckRequest,
+  DecideRequest,
   MdsOp,
   OsdOp,
   ServiceId,
@@ -14,6 +15,8 @@ import type {
 } from './types.ts';
 
 const encoder = new TextEncoder();
+/** Texts up to this long are tried as ASCII first. */
+const ASCII_LEN_MAX = 64;
 
 const SCHEMES: Readonly<Record<SignatureScheme, number>> = {
   'msgr1-legacy': abi.SCHEME_MSGR1_LEGACY,
@@ -34,6 +37,8 @@ export class RecordWriter {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   at = 0;
+  /** Start of the record that was finished last. */
+  #last = 0;
   #end = 0;
 
   /** @param bytes the region, a view of the core's memory or a buffer of one's own */
@@ -43,31 +48,46 @@ export class RecordWriter {
   }
 
   verify(request: VerifyRequest, tag = 0): void {
-    const { authorizer } = request;
     let flags = request.tail === false ? 0 : abi.FLAG_TAIL;
     if (request.reply) flags |= abi.FLAG_REPLY;
     if (request.secure) flags |= abi.FLAG_SECURE;
     if (request.session) flags |= abi.FLAG_KEEP;
     if (request.secrets) flags |= abi.FLAG_SECRETS;
     if (request.unproven) flags |= abi.FLAG_UNPROVEN;
-    this.#begin(abi.KIND_VERIFY, flags, request.service, tag, 0n, abi.VERIFY_LEN);
-    this.#part(abi.VERIFY_AUTHORIZER, authorizer);
+    this.#verify(request, flags, tag);
+  }
+
+  #verify(request: VerifyRequest | DecideRequest, flags: number, tag: number): void {
+    this.#begin(abi.KIND_VERIFY, flags, request.service, tag, abi.VERIFY_LEN);
+    this.#part(abi.VERIFY_AUTHORIZER, request.authorizer);
     this.#peer(abi.VERIFY_PEER_FAMILY, abi.VERIFY_PEER, request.peer);
     this.#finish();
   }
 
+  /** Two records: a verify, and a check of the session that it opens. */
+  decide(request: DecideRequest, tag = 0): void {
+    const begin = this.at;
+    this.#verify(request, abi.FLAG_KEEP | (request.tail ? abi.FLAG_TAIL : 0), tag);
+    try {
+      this.#check(request, request.session ?? false, tag);
+    } catch (error) {
+      this.at = begin;
+      throw error;
+    }
+    this.#view.setUint32(this.#last + abi.RECORD_HANDLE, abi.HANDLE_PREVIOUS, true);
+    this.#view.setUint32(this.#last + abi.RECORD_HANDLE + 4, abi.HANDLE_PREVIOUS, true);
+  }
+
   check(request: CheckRequest, tag = 0): void {
+    this.#check(request, false, tag);
+    this.#view.setBigUint64(this.#last + abi.RECORD_HANDLE, request.handle, true);
+  }
+
+  #check(request: CheckRequest | DecideRequest, keep: boolean, tag: number): void {
     const kind = request.explain ? abi.KIND_EXPLAIN : abi.KIND_CHECK;
     const mds = request.service === abi.ENTITY_TYPE_MDS;
-    const length = mds ? abi.MDS_LEN : abi.OSD_LEN;
-    this.#begin(
-      kind,
-      request.tail ? abi.FLAG_TAIL : 0,
-      request.service,
-      tag,
-      request.handle,
-      length,
-    );
+    const flags = (request.tail ? abi.FLAG_TAIL : 0) | (keep ? abi.FLAG_KEEP : 0);
+    this.#begin(kind, flags, request.service, tag, mds ? abi.MDS_LEN : abi.OSD_LEN);
     if (mds) this.#mdsOp(request.op as MdsOp, request.peer);
     else this.#osdOp(request.op as OsdOp, request.peer);
     this.#finish();
@@ -75,7 +95,7 @@ export class RecordWriter {
 
   capsParse(service: ServiceId, text: Uint8Array, keep: boolean, tag = 0): void {
     const flags = abi.FLAG_TAIL | (keep ? abi.FLAG_KEEP : 0);
-    this.#begin(abi.KIND_CAPS_PARSE, flags, service, tag, 0n, abi.CAPS_PARSE_LEN);
+    this.#begin(abi.KIND_CAPS_PARSE, flags, service, tag, abi.CAPS_PARSE_LEN);
     this.#part(abi.CAPS_PARSE_TEXT, text);
     this.#finish();
   }
@@ -90,21 +110,15 @@ export class RecordWriter {
     tag = 0,
   ): void {
     const kind = signature === undefined ? abi.KIND_SIGN : abi.KIND_SIGN_VERIFY;
-    this.#begin(kind, 0, service, tag, handle, abi.SIGN_LEN);
+    this.#begin(kind, 0, service, tag, abi.SIGN_LEN);
+    this.#view.setBigUint64(this.at + abi.RECORD_HANDLE, handle, true);
     this.#view.setUint32(this.at + abi.SIGN_SCHEME, SCHEMES[scheme], true);
     this.#part(abi.SIGN_BLOCK, block);
     if (signature !== undefined) this.#part(abi.SIGN_SIGNATURE, signature);
     this.#finish();
   }
 
-  #begin(
-    kind: number,
-    flags: number,
-    service: number,
-    tag: number,
-    handle: bigint,
-    length: number,
-  ): void {
+  #begin(kind: number, flags: number, service: number, tag: number, length: number): void {
     const { at } = this;
     this.#end = at;
     this.#room(length);
@@ -113,12 +127,12 @@ export class RecordWriter {
     this.#view.setUint16(at + abi.RECORD_FLAGS, flags, true);
     this.#view.setUint32(at + abi.RECORD_SERVICE, service, true);
     this.#view.setUint32(at + abi.RECORD_TAG, tag, true);
-    if (handle !== 0n) this.#view.setBigUint64(at + abi.RECORD_HANDLE, handle, true);
     this.#end = at + length;
   }
 
   #finish(): void {
     this.#view.setUint32(this.at + abi.RECORD_BYTES, this.#end - this.at, true);
+    this.#last = this.at;
     this.at = this.#end;
   }
 
@@ -146,9 +160,22 @@ export class RecordWriter {
   #append(text: string): number {
     // A UTF-16 unit takes at most three bytes of UTF-8.
     this.#room(text.length * 3);
+    if (text.length <= ASCII_LEN_MAX && this.#appendAscii(text)) return text.length;
     const { written } = encoder.encodeInto(text, this.#bytes.subarray(this.#end));
     this.#end += written;
     return written;
+  }
+
+  /** Names are short and ASCII: a loop beats the encoder. False when a byte is not ASCII. */
+  #appendAscii(text: string): boolean {
+    const end = this.#end;
+    for (let i = 0; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code > 0x7f) return false;
+      this.#bytes[end + i] = code;
+    }
+    this.#end = end + text.length;
+    return true;
   }
 
   /** Writes (offset from the record's start, length) at an absolute address. */
@@ -162,7 +189,8 @@ export class RecordWriter {
     const length = peer.family === 4 ? 4 : 16;
     if (peer.bytes.length !== length) {
       throw new RangeError(
-        `Cannot take "peer": an IPv${peer.family} address has ${length} bytes, got ${peer.bytes.length}`,
+        `Cannot take "peer": an IPv${peer.family} address has ${length} bytes, ` +
+          `got ${peer.bytes.length}`,
       );
     }
     this.#view.setUint32(this.at + family, peer.family, true);

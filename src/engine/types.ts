@@ -130,6 +130,21 @@ export interface CheckRequest {
   readonly tail?: boolean;
 }
 
+/** An authorizer and an operation of its client: `verify` and `check` in one. */
+export interface DecideRequest {
+  readonly service: ServiceId;
+  readonly authorizer: Uint8Array;
+  readonly challenge: Challenge;
+  readonly peer?: Address | undefined;
+  readonly op: OsdOp | MdsOp;
+  /** Leave a session behind, whose handle the verdict carries. Default false. */
+  readonly session?: boolean;
+  /** Add the detail per grant. */
+  readonly explain?: boolean;
+  /** The entity in the verdict. Default false. */
+  readonly tail?: boolean;
+}
+
 export type SignatureScheme = 'msgr1-legacy' | 'msgr1' | 'msgr2-auth';
 
 export interface ServiceSecret {

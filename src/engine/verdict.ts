@@ -213,18 +213,30 @@ export class VerdictSlab {
   #words = new Int32Array(SLAB_LEN / 4);
   #view = new DataView(this.#words.buffer);
   #next = 0;
-  /** Bytes of the verdict last taken. */
-  lastLength = 0;
 
   constructor(memory: ArrayBufferLike) {
     this.#core = new Int32Array(memory);
+  }
+
+  /** Address of the verdict record behind the one at `at`. */
+  after(at: number): number {
+    return at + (this.#core[(at + abi.VERDICT_BYTES) >>> 2] as number);
+  }
+
+  /** Whether the verdict record at `at` says yes. */
+  allowed(at: number): boolean {
+    return ((this.#core[(at + abi.VERDICT_DECISION) >>> 2] as number) & 0xff) === 1;
+  }
+
+  /** Whether the secret block holds an entry for the verdict record at `at`. */
+  hasSecrets(at: number): boolean {
+    return ((this.#core[(at + abi.VERDICT_INFO) >>> 2] as number) & abi.INFO_SECRETS) !== 0;
   }
 
   /** Copies the verdict record at address `at`. Records are multiples of 8 bytes. */
   take(at: number, secrets: VerdictSecrets | undefined): Verdict {
     const from = at >>> 2;
     const length = this.#core[from + (abi.VERDICT_BYTES >>> 2)] as number;
-    this.lastLength = length;
     if (length > SLAB_LEN - this.#next) {
       if (length > SLAB_LEN / 4) {
         const own = this.#core.slice(from, from + (length >>> 2));
