@@ -1,4 +1,7 @@
-/** Format cephx-synthetic/1: good and tampered objects under each policy (tickets-synthetic.json). */
+/**
+ * Format cephx-synthetic/1: good and tampered objects under each of the four policies
+ * (tickets-synthetic.json).
+ */
 
 import {
   challengeHash,
