@@ -85,7 +85,7 @@ function say(text: string): void {
 
 const SEED = 7;
 const DIFFERENCES_SHOWN = 10;
-const FULL: MeasureOptions = { rounds: 60, sliceMs: 10 };
+const FULL: MeasureOptions = { rounds: 100, sliceMs: 10 };
 const SMOKE: MeasureOptions = { rounds: 2, sliceMs: 1 };
 
 const flags = new Set(process.argv.slice(2));
