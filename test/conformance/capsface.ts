@@ -1,10 +1,9 @@
 /**
- * The caps of a daemon as src/caps reads and decides them, for OSD and MDS caps through the core;
- * there the twin must say the same.
+ * The caps of a daemon as src/caps reads and decides them, for OSD and MDS caps through the core.
+ * The twin must say the same.
  */
 
 import {
-  type CapsRequest,
   type CapsService,
   check,
   isAllowAll,
@@ -12,23 +11,7 @@ import {
   print,
   readRequest,
 } from '../../src/caps/index.ts';
-import {
-  allowAllMds,
-  checkMds,
-  type MdsGrant,
-  type MdsRequest,
-  parseMds,
-  printMds,
-} from '../twin/mdscap.ts';
-import {
-  allowAllOsd,
-  checkOsd,
-  type OsdGrant,
-  type OsdRequest,
-  parseOsd,
-  printOsd,
-} from '../twin/osdcap.ts';
-import { MAY_NAMES } from './requests.ts';
+import { twinOf } from './capstwin.ts';
 import { agree, BY_ENGINE, BY_TWIN, type Rig } from './rig.ts';
 
 export type Release = 16 | 20;
@@ -53,78 +36,29 @@ export function isCapsService(daemon: unknown): daemon is CapsService {
 /** Parses the text; what the two say of it is compared here. */
 export function capsFace(rig: Rig, daemon: CapsService, text: string, release: Release): CapsFace {
   const { engine } = rig;
-  rig.used.add(BY_CAPS);
+  rig.used.add(BY_CAPS).add(BY_TWIN);
+  if (daemon === 'osd' || daemon === 'mds') rig.used.add(BY_ENGINE);
   const parsed = parse(daemon, text, { release, engine });
-  const twin = twinOf(rig, daemon, text, release);
+  const twin = twinOf(daemon, text, release);
   const who = `${daemon} caps and their twin`;
   if (!parsed.ok) {
-    if (twin !== undefined) agree(who, `stop ${parsed.stop}`, `stop ${twin.stop}`);
+    agree(who, 'refused', twin.allows === undefined ? 'refused' : 'taken');
+    agree(who, `stop ${parsed.stop}`, `stop ${twin.stop ?? parsed.stop}`);
     return { error: parsed.error, canonical: undefined, allowAll: false, allows: () => false };
   }
   const { grants } = parsed;
   const [canonical, allowAll] = [print(grants), isAllowAll(grants)];
-  if (twin !== undefined) {
-    agree(who, `${canonical} ${allowAll}`, `${twin.canonical} ${twin.allowAll}`);
-  }
+  agree(who, 'taken', twin.allows === undefined ? 'refused' : 'taken');
+  agree(who, `${allowAll}`, `${twin.allowAll}`);
+  if (twin.canonical !== undefined) agree(who, canonical, twin.canonical);
   const allows = (record: RequestRecord): boolean => {
     const request = readRequest(daemon, record);
     if (typeof request === 'string') throw new Error(request);
     const { allowed } = check(grants, request);
-    if (twin !== undefined) agree(who, `${allowed}`, `${twin.allows(request, record)}`);
+    agree(who, `${allowed}`, `${twin.allows?.(request, record)}`);
     return allowed;
   };
   return { error: undefined, canonical, allowAll, allows };
 }
 
-interface Twin {
-  /** Where the parser stopped, if it does not parse. */
-  readonly stop?: number;
-  readonly canonical?: string;
-  readonly allowAll?: boolean;
-  allows(request: CapsRequest, record: RequestRecord): boolean;
-}
-
-/** There is a second matcher for OSD and MDS caps only. */
-function twinOf(rig: Rig, daemon: CapsService, text: string, release: Release): Twin | undefined {
-  if (daemon !== 'osd' && daemon !== 'mds') return undefined;
-  rig.used.add(BY_ENGINE).add(BY_TWIN);
-  const bytes = new TextEncoder().encode(text);
-  return daemon === 'osd' ? osdTwin(parseOsd(bytes)) : mdsTwin(parseMds(bytes, release));
-}
-
-function osdTwin(grants: OsdGrant[] | { stop: number }): Twin {
-  if (!Array.isArray(grants)) return { stop: grants.stop, allows: () => false };
-  return {
-    canonical: latin(printOsd(grants)),
-    allowAll: allowAllOsd(grants),
-    allows: ({ op }, { addr }) => {
-      const { appMetadata = {}, ...rest } = op as Partial<OsdRequest>;
-      const request = { ...NO_OSD_OP, ...rest, appMetadata, addr: addr ?? null };
-      return checkOsd(grants, request as OsdRequest);
-    },
-  };
-}
-
-function mdsTwin(grants: MdsGrant[] | { stop: number }): Twin {
-  if (!Array.isArray(grants)) return { stop: grants.stop, allows: () => false };
-  return {
-    canonical: latin(printMds(grants)),
-    allowAll: allowAllMds(grants),
-    allows: ({ op }, { addr }) => {
-      const { mask, ...rest } = op as { mask: number };
-      const names = MAY_NAMES.filter(([bit]) => (mask & bit) !== 0).map(([, name]) => name);
-      const none = { callerGidList: null, newUid: 0, newGid: 0 };
-      const request = { ...none, ...rest, mask: names, addr: addr ?? null };
-      return checkMds(grants, request as unknown as MdsRequest);
-    },
-  };
-}
-
-/** The twins have one character per byte. */
-function latin(binary: string): string {
-  return new TextDecoder().decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)));
-}
-
 const BY_CAPS = 'src/caps';
-
-const NO_OSD_OP = { namespace: '', object: '', read: false, write: false, classes: [] };

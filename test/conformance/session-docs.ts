@@ -8,6 +8,7 @@ import { buildAuthorizer } from '../../src/cephx/authorizer.ts';
 import { CryptoKey, openObject, type Sealer } from '../../src/cephx/cryptokey.ts';
 import { decode, encode, Reader, type Utime, Writer } from '../../src/cephx/denc.ts';
 import * as protocol from '../../src/cephx/protocol.ts';
+import type { MessageBlock } from '../../src/cephx/signature.ts';
 import {
   openConnectionSecret,
   openServiceTicket,
@@ -17,7 +18,7 @@ import {
   sealServiceTicket,
   sealTicketReply,
 } from '../../src/cephx/ticket.ts';
-import type { LabKeys } from '../lab.ts';
+import type { LabKeys, LabMessage } from '../lab.ts';
 import { fromHex, toHex } from '../twin/load.ts';
 import { concat } from '../twin/sealer.ts';
 
@@ -247,6 +248,20 @@ export function rotatingDoc(rotating: protocol.RotatingSecrets): Doc {
     expiration: timeDoc(expiration),
   }));
   return { secrets, max_ver: `${rotating.maxVersion}` };
+}
+
+/** The numbers that a msgr1 signature covers. */
+export function blockOf(message: LabMessage): MessageBlock {
+  return {
+    headerCrc: message.header_crc,
+    frontCrc: message.front_crc,
+    frontLen: message.front_len,
+    middleCrc: message.middle_crc,
+    middleLen: message.middle_len,
+    dataCrc: message.data_crc,
+    dataLen: message.data_len,
+    seq: BigInt(message.seq),
+  };
 }
 
 /** `aes` takes no randomness, so zeros must do. */

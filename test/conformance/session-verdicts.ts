@@ -9,7 +9,7 @@ import type { TwinPolicy } from '../twin/verify.ts';
 import { hostOf, judge, loadSecrets } from './judge.ts';
 import type { Check } from './report.ts';
 import type { Rig } from './rig.ts';
-import { blockOf } from './sessions.ts';
+import { blockOf } from './session-docs.ts';
 
 /** A genuine session passes under each policy, with the clock at the ticket's creation. */
 export function judgeSession(rig: Rig, check: Check, keys: LabKeys, session: LabSession): void {

@@ -24,7 +24,7 @@ import {
 import { fromHex, toHex } from '../twin/load.ts';
 import type { Check, Report } from './report.ts';
 import type { Rig } from './rig.ts';
-import { authorizerDoc, type Doc, plaintextOf, zeros } from './session-docs.ts';
+import { authorizerDoc, blockOf, type Doc, plaintextOf, zeros } from './session-docs.ts';
 import { authMessageDocs, loginDoc } from './session-login.ts';
 import { judgeSession } from './session-verdicts.ts';
 
@@ -172,20 +172,6 @@ function signatureDocs(
 
 function signed(messages: readonly LabMessage[]): [number, LabMessage][] {
   return [...messages.entries()].filter(([, message]) => message.signed);
-}
-
-/** The numbers that a msgr1 signature covers. */
-export function blockOf(message: LabMessage): Parameters<typeof messageSignature>[2] {
-  return {
-    headerCrc: message.header_crc,
-    frontCrc: message.front_crc,
-    frontLen: message.front_len,
-    middleCrc: message.middle_crc,
-    middleLen: message.middle_len,
-    dataCrc: message.data_crc,
-    dataLen: message.data_len,
-    seq: BigInt(message.seq),
-  };
 }
 
 /** Authorizer, challenge, second authorizer and reply, each opened and built again. */
