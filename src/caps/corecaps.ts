@@ -52,7 +52,7 @@ export function coreSpans(
 
 /** The name of a CONDITION_* number; undefined for none. */
 export function conditionName(condition: number): string | undefined {
-  return CONDITIONS[condition];
+  return condition === abi.CONDITION_NONE ? undefined : (CONDITIONS[condition] ?? 'unknown');
 }
 
 function serviceId(service: CoreService): ServiceId {

@@ -5,6 +5,7 @@
  */
 
 import type { Context } from 'hono';
+import { check as checkGrants, explain as explainCaps, parse } from '../caps/index.ts';
 import { formatEntityName } from '../cephx/protocol.ts';
 import type { CheckRequest } from '../engine/types.ts';
 import type { Verdict } from '../engine/verdict.ts';
@@ -13,7 +14,7 @@ import { requireRight } from './callers.ts';
 import { answer, type Decision, denial, reasonOf } from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { explainGrants } from './explain.ts';
-import { peer, readOp, service } from './fields.ts';
+import { capsService, peer, readBitOp, readOp } from './fields.ts';
 import { Problem } from './problem.ts';
 import { ERRNO_CHECK } from './reasons.ts';
 import type { Session } from './sessions.ts';
@@ -24,7 +25,7 @@ const asIs: Field<unknown> = (value, at) => {
 };
 
 const SHAPE = {
-  service,
+  service: capsService,
   session: optional(text(1, 128)),
   entity: optional(text(1, 256)),
   caps: optional(text(0, 1_048_576)),
@@ -57,11 +58,7 @@ export async function checkRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Res
   }
   requireRight(caller, 'verify', 'this call');
   if (request.session === undefined) requireRight(caller, 'explain', `"${subjects[0]}"`);
-  const op = readOp(request.service, request.op, 'op');
-  const nowNs = deps.clock();
-  deps.ring.advance(nowNs);
-  const asked = { service: request.service.id, op, peer: request.peer, explain };
-  const outcome = decide(deps, caller.id, request, asked, nowNs);
+  const outcome = decide(deps, caller.id, request, explain);
   const context = { call: 'check', caller, service: request.service.name };
   const { check, verdict } = outcome;
   return answer(deps, outcome.decision, { ...context, check, verdict });
@@ -95,18 +92,47 @@ export function sessionOf(
   return 'session.expired';
 }
 
-function decide(
+function decide(deps: AppDeps, caller: string, request: Request, explain: boolean): Outcome {
+  const { service, session, caps } = request;
+  const nowNs = deps.clock();
+  deps.ring.advance(nowNs);
+  if (service.name === 'mon' || (service.name === 'mgr' && session === undefined)) {
+    return decideBits(deps, request, service.name, explain);
+  }
+  const op = readOp(service, request.op, 'op');
+  const asked = { service: service.id, op, peer: request.peer, explain };
+  if (session !== undefined) return checkSession(deps, caller, session, asked, nowNs);
+  if (caps !== undefined) return checkCaps(deps, caps, asked, nowNs);
+  return UNKNOWN_ENTITY;
+}
+
+/** Mon and mgr caps, which the core does not know: as text only. */
+function decideBits(
   deps: AppDeps,
-  caller: string,
   request: Request,
-  asked: Asked,
-  nowNs: bigint,
+  service: 'mon' | 'mgr',
+  explain: boolean,
 ): Outcome {
   if (request.session !== undefined) {
-    return checkSession(deps, caller, request.session, asked, nowNs);
+    throw new Problem('service.refused', `service "${service}" is not served on this listener`);
   }
-  if (request.caps !== undefined) return checkCaps(deps, request.caps, asked, nowNs);
-  return { decision: denial('entity.unknown', ERRNO_CHECK), check: 'sidecar.entity' };
+  const op = readBitOp(service, request.op, 'op');
+  if (request.caps === undefined) return UNKNOWN_ENTITY;
+  const parsed = parse(service, request.caps, { release: deps.policy.release ?? 20 });
+  if (!parsed.ok) {
+    return { decision: denial('caps.unparsable', ERRNO_CHECK), check: 'caps.unparsable' };
+  }
+  const asked = { op, peer: request.peer };
+  const explained = explain ? explainCaps(parsed.grants, asked) : undefined;
+  const { allowed, reason, grant } = explained ?? checkGrants(parsed.grants, asked);
+  const decision = {
+    decision: allowed,
+    authenticated: false,
+    reason: { ...reasonOf(reason), grant: grant ?? null },
+    client_errno: allowed ? undefined : ERRNO_CHECK,
+    grants: explained?.grants,
+  };
+  return { decision, check: reason };
 }
 
 function checkSession(
@@ -173,3 +199,8 @@ function readExplain(url: string): boolean {
   }
   return explain;
 }
+
+const UNKNOWN_ENTITY: Outcome = {
+  decision: denial('entity.unknown', ERRNO_CHECK),
+  check: 'sidecar.entity',
+};

@@ -9,6 +9,7 @@ import {
   ENTITY_TYPE_OSD,
   GIDS_MAX,
 } from '../../assembly/abi.ts';
+import type { BitOp } from '../caps/index.ts';
 import { ENTITY_TYPES } from '../cephx/protocol.ts';
 import type { Address, MdsOp, OsdOp } from '../engine/types.ts';
 import {
@@ -28,7 +29,7 @@ import { parseAddress } from './codec.ts';
 import { Problem } from './problem.ts';
 
 export interface Service {
-  readonly name: 'osd' | 'mds' | 'mgr';
+  readonly name: 'osd' | 'mds' | 'mgr' | 'mon';
   /** Entity type. */
   readonly id: number;
 }
@@ -42,6 +43,10 @@ export const service: Field<Service> = (value, at) => {
   return { name, id: ENTITY_TYPES[name]! };
 };
 
+/** The service whose caps are asked. That of the monitors passes: a caps text is no secret. */
+export const capsService: Field<Service> = (value, at) =>
+  value === 'mon' ? { name: value, id: ENTITY_TYPES[value]! } : service(value, at);
+
 /** The client's socket address, without port. */
 export const peer: Field<Address> = (value, at) => {
   if (typeof value !== 'string') throw wrongType(at, 'a string', value);
@@ -52,13 +57,15 @@ export const peer: Field<Address> = (value, at) => {
 
 /**
  * The operation in `op`, by service. Throws Problem `service.unsupported` for a service whose
- * caps are not decided by the core.
+ * caps are not decided by the core, which is asked with `readBitOp`.
  */
 export function readOp(asked: Service, value: unknown, at: string): OsdOp | MdsOp {
   if (asked.id === ENTITY_TYPE_OSD) return osdOp(value, at);
   if (asked.id === ENTITY_TYPE_MDS) return mdsOp(value, at);
   throw new Problem('service.unsupported', `checks for service "${asked.name}" are not supported`);
 }
+
+const ARGS_MAX = 256;
 
 // Longer names are a denial of the core (`limit.exceeded`), so any text passes here.
 const name = text(0, 1_048_576);
@@ -134,5 +141,32 @@ function mdsOp(value: unknown, at: string): MdsOp {
     newUid: op.new_uid ?? 0,
     newGid: op.new_gid ?? 0,
     fs: op.fs ?? '',
+  };
+}
+
+const BIT_FIELDS = {
+  entity: optional(name),
+  service: optional(name),
+  command: optional(name),
+  args: optional(record(name, ARGS_MAX)),
+  read: optional(flag),
+  write: optional(flag),
+  exec: optional(flag),
+};
+const MON_OP = object(BIT_FIELDS);
+const MGR_OP = object({ ...BIT_FIELDS, module: optional(name) });
+
+/** The operation in `op` for a mon or a mgr. */
+export function readBitOp(asked: 'mon' | 'mgr', value: unknown, at: string): BitOp {
+  const op = asked === 'mgr' ? MGR_OP(value, at) : { ...MON_OP(value, at), module: undefined };
+  return {
+    entity: op.entity ?? '',
+    service: op.service ?? '',
+    module: op.module ?? '',
+    command: op.command ?? '',
+    args: op.args ?? {},
+    read: op.read ?? false,
+    write: op.write ?? false,
+    exec: op.exec ?? false,
   };
 }
