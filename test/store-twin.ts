@@ -1,4 +1,4 @@
-/** The obvious store: a whole Map for every snapshot. Random transactions go to it and to a real one. */
+/** The obvious store: a whole Map for every snapshot; random transactions for it and a real one. */
 
 import { expect } from 'vitest';
 import type { Compare, Store, Transaction, WatchEvent } from '../src/store/store.ts';

@@ -1,8 +1,8 @@
 /**
  * One process writes to a store. The lock is an open write transaction on a small database beside
  * the store, so the kernel drops it with the process, however that ends; its last committed row
- * stays readable for others and says who holds it. (POSIX locks: a process that opens and closes the
- * lock's file by other means than SQLite loses the lock.)
+ * stays readable for others and says who holds it. (POSIX locks: a process that opens and closes
+ * the lock's file by other means than SQLite loses the lock.)
  */
 
 import { randomBytes } from 'node:crypto';
@@ -87,7 +87,12 @@ function begin(database: SqlDatabase): boolean {
 
 function sign(database: SqlDatabase, owner: string): void {
   database.run(
-    'CREATE TABLE IF NOT EXISTS holder (id INTEGER PRIMARY KEY CHECK (id = 0), owner TEXT NOT NULL, pid INTEGER NOT NULL, since TEXT NOT NULL) STRICT',
+    `CREATE TABLE IF NOT EXISTS holder (
+      id INTEGER PRIMARY KEY CHECK (id = 0),
+      owner TEXT NOT NULL,
+      pid INTEGER NOT NULL,
+      since TEXT NOT NULL
+    ) STRICT`,
   );
   database.run(
     'INSERT OR REPLACE INTO holder (id, owner, pid, since) VALUES (0, ?, ?, ?)',

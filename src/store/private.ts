@@ -1,4 +1,4 @@
-/** The files of a store hold keys: nobody but their owner may read or write them or their folder. */
+/** The files of a store hold keys: only their owner may read or write them or their folder. */
 
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';

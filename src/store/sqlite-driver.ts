@@ -50,7 +50,7 @@ export async function loadDriver(): Promise<SqlDriver> {
   }
   throw new StoreError(
     'store.driver',
-    'cannot open a SQLite store: this runtime has no node:sqlite and the package libsql is missing or does not load',
+    'cannot open a SQLite store: this runtime has no node:sqlite, and libsql does not load',
   );
 }
 

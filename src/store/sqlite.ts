@@ -32,7 +32,7 @@ export interface SqliteOptions {
 }
 
 /**
- * Opens or makes the store. The file must be 0600 and its folder 0700, both ours. Throws StoreError:
+ * Opens or makes the store. The file must be 0600 and its folder 0700, both ours. Throws StoreError
  * `store.locked` (its text names the process), `store.mode`, `store.content`, `store.version`,
  * `store.readonly`, `store.full`, `store.driver`.
  */

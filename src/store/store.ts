@@ -84,7 +84,7 @@ export interface Transaction {
  * - `failed-compare`: not applied; a compare did not hold at `snapshot`.
  * - `unknown`: applied or not. The caller tries again with the same request id.
  *
- * A commit that throws was certainly not applied.
+ * A commit that throws has applied nothing; an earlier try that was `unknown` may have.
  */
 export type Outcome =
   | { readonly status: 'committed'; readonly snapshot: bigint }
@@ -97,7 +97,7 @@ export interface Change {
   readonly value: Uint8Array | undefined;
 }
 
-/** A whole transaction (its changes in key order), or the end: list again, then watch from there. */
+/** A whole transaction (changes in key order), or the end: list again, then watch from there. */
 export type WatchEvent =
   | {
       readonly type: 'transaction';
@@ -127,7 +127,7 @@ export interface Lease {
 }
 
 export interface Store {
-  /** Throws StoreError `store.compacted` if `at` is no longer kept, `store.future` if not reached. */
+  /** Throws StoreError `store.compacted` if `at` is not kept now, `store.future` if not reached. */
   get(key: Uint8Array, options: ReadOptions): Promise<ReadResult>;
   /** As `get`. */
   list(options: ListOptions): Promise<Page>;
