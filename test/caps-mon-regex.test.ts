@@ -80,7 +80,8 @@ describe('posix expressions', () => {
   });
 
   it('takes the expressions that Ceph itself uses', () => {
-    const rbd = `^([ ,]*profile(=|[ ]+)['"]?rbd[^ ,'"]*['"]?([ ]+pool(=|[ ]+)['"]?[^,'"]+['"]?)?)+$`;
+    const rbd =
+      `^([ ,]*profile(=|[ ]+)['"]?rbd[^ ,'"]*['"]?` + `([ ]+pool(=|[ ]+)['"]?[^,'"]+['"]?)?)+$`;
     expect(matches(rbd, 'profile rbd pool=a, profile=rbd-read-only')).toBe(true);
     expect(matches(rbd, 'profile rbd, allow *')).toBe(false);
     expect(matches('^[^/]+/[0-9]+$', '192.0.2.9:0/1234')).toBe(true);

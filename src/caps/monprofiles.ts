@@ -76,8 +76,9 @@ function bootstrapRbd(profile: string): CapGrant[] {
 
 const LETTERS: Readonly<Record<string, number>> = { r: CAP_R, w: CAP_W, x: CAP_X };
 
-/** Caps on osd that a bootstrapped rbd client may have: only rbd profiles, each perhaps in a pool. */
-const RBD_POOLS = `^([ ,]*profile(=|[ ]+)['"]?rbd[^ ,'"]*['"]?([ ]+pool(=|[ ]+)['"]?[^,'"]+['"]?)?)+$`;
+/** Osd caps that a bootstrapped rbd client may have: only rbd profiles, each perhaps in a pool. */
+const RBD_POOLS =
+  `^([ ,]*profile(=|[ ]+)['"]?rbd[^ ,'"]*['"]?` + `([ ]+pool(=|[ ]+)['"]?[^,'"]+['"]?)?)+$`;
 
 const RBD: readonly CapGrant[] = [
   ...services('mon:r osd:r pg:r'),

@@ -1,4 +1,4 @@
-/** A slow, obvious twin of mon caps: the grammar as recursive code, the decision as it is stated. */
+/** A slow, obvious twin of mon caps: grammar as recursive code, the decision as it is stated. */
 
 import { inNetwork, networkClause } from './network.ts';
 import { ALNUM, binary, Peg } from './peg.ts';
@@ -220,8 +220,11 @@ const CONFIG_RM =
 const BLOCK = `allow command "osd blocklist" with blocklistop=add addr regex "^[^/]+/[0-9]+$"`;
 const RBD = `${svc('mon:r osd:r pg:r')}${BLOCK}, ${BLOCK.replaceAll('block', 'black')}`;
 const CREATE = 'allow command "auth get-or-create" with entity prefix';
+const MDS_CAPS = 'caps_mon="allow profile mds" caps_osd="allow rwx" caps_mds=allow';
+const MIRROR = 'caps_mon="profile rbd-mirror" caps_osd regex R1';
 const GETMAP = `${svc('mon:r osd:r')}allow command "mon getmap"`;
-const R1 = `^([ ,]*profile(=|[ ]+)['"]?rbd[^ ,'"]*['"]?([ ]+pool(=|[ ]+)['"]?[^,'"]+['"]?)?)+$`;
+const R1 =
+  `^([ ,]*profile(=|[ ]+)['"]?rbd[^ ,'"]*['"]?` + `([ ]+pool(=|[ ]+)['"]?[^,'"]+['"]?)?)+$`;
 
 const PROFILES: Readonly<Record<string, string>> = {
   'read-only': 'allow r',
@@ -238,11 +241,11 @@ const PROFILES: Readonly<Record<string, string>> = {
     'allow command "auth get-or-create", allow command "auth caps", allow command "auth rm", ' +
     'allow command smart, allow command heap, allow command dump_mempools',
   'bootstrap-osd': `${GETMAP}, allow command "osd new", allow command "osd purge-new"`,
-  'bootstrap-mds': `${GETMAP}, ${CREATE} mds. caps_mon="allow profile mds" caps_osd="allow rwx" caps_mds=allow`,
+  'bootstrap-mds': `${GETMAP}, ${CREATE} mds. ${MDS_CAPS}`,
   'bootstrap-mgr': `${GETMAP}, ${CREATE} mgr. caps_mon="allow profile mgr"`,
   'bootstrap-rgw': `${GETMAP}, ${CREATE} client.rgw. caps_mon="allow rw" caps_osd="allow rwx"`,
   'bootstrap-rbd': `${svc('mon:r')}${CREATE} client. caps_mon="profile rbd" caps_osd regex R1`,
-  'bootstrap-rbd-mirror': `${svc('mon:r')}${CREATE} client. caps_mon="profile rbd-mirror" caps_osd regex R1`,
+  'bootstrap-rbd-mirror': `${svc('mon:r')}${CREATE} client. ${MIRROR}`,
   rbd: RBD,
   'rbd-mirror': `${RBD}, allow command "config-key get" with key prefix rbd/mirror/`,
   'rbd-mirror-peer':
