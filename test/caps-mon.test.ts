@@ -146,6 +146,16 @@ describe('mon caps', () => {
     expect(check(parsed.grants, request).allowed).toBe(expected);
   });
 
+  it('lets a mgr see placement groups in newer releases only', () => {
+    // Seen: 16.2.15 answers EACCES to `pg stat` under profile mgr.
+    const pgStat = { op: { service: 'pg', command: 'pg stat', read: true } };
+    const allowed = ([16, 20] as const).map((release) => {
+      const parsed = parse('mon', 'allow profile mgr', { release });
+      return parsed.ok && check(parsed.grants, pgStat).allowed;
+    });
+    expect(allowed).toEqual([false, true]);
+  });
+
   it('explains which condition failed first and what came nearest', () => {
     const text = '  allow r network 10.0.0.0/8 ; allow service osd rw,profile nosuch, allow "é"';
     expect(parse('mon', text).ok).toBe(false);

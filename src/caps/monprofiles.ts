@@ -14,6 +14,7 @@ export function monProfile(name: string, entity: string, release: 16 | 20): read
 /** What does not depend on who asks. */
 function shared(name: string, release: 16 | 20): readonly CapGrant[] {
   if (name === 'osd' && release > 16) return OSD_NEW;
+  if (name === 'mgr' && release > 16) return MGR_NEW;
   if (Object.hasOwn(PROFILES, name)) return PROFILES[name]!;
   // Ceph: boost::starts_with(profile, "rbd"), so any such name is a client of rbd.
   return name.startsWith('rbd') ? RBD : [];
@@ -108,6 +109,14 @@ const MGR_COMMANDS = [
   'dump_mempools',
 ];
 
+const MGR: readonly CapGrant[] = [
+  ...services('mgr:rwx log:rw mon:rw mds:rw fs:rw osd:rw auth:rwx config-key:rw config:rw'),
+  ...MGR_COMMANDS.map((name) => command(name)),
+];
+
+/** 16.2.15 refuses `pg stat` to a mgr. */
+const MGR_NEW: readonly CapGrant[] = [...MGR, ...services('pg:r')];
+
 const KEEPS_PRIVATE: readonly string[] = ['mon', 'osd', 'mds', 'mgr'];
 
 const PROFILES: Readonly<Record<string, readonly CapGrant[]>> = {
@@ -119,10 +128,7 @@ const PROFILES: Readonly<Record<string, readonly CapGrant[]>> = {
     ...services('mds:rwx mon:r osd:r log:w'),
     ...['osd pool rmsnap', 'osd blocklist', 'osd blacklist'].map((name) => command(name)),
   ],
-  mgr: [
-    ...services('mgr:rwx log:rw mon:rw mds:rw fs:rw osd:rw auth:rwx config-key:rw config:rw pg:r'),
-    ...MGR_COMMANDS.map((name) => command(name)),
-  ],
+  mgr: MGR,
   'bootstrap-osd': [
     ...services('mon:r osd:r'),
     ...['mon getmap', 'osd new', 'osd purge-new'].map((name) => command(name)),

@@ -104,6 +104,7 @@ function expand(name: string, entity: string, newer: boolean): BitGrant[] {
   let text = Object.hasOwn(PROFILES, rbd) ? PROFILES[rbd] : undefined;
   if (text === undefined) return [];
   if (name === 'osd' && newer) text += `, ${CONFIG_RM}`;
+  if (name === 'mgr' && newer) text += ', allow service pg r';
   if (['mon', 'osd', 'mds', 'mgr'].includes(name)) {
     for (const verb of ['get', 'put', 'set', 'exists', 'delete']) {
       text += `, allow command "config-key ${verb}" with key prefix "daemon-private/${entity}/"`;
@@ -237,7 +238,7 @@ const PROFILES: Readonly<Record<string, string>> = {
     `${svc('mds:rwx mon:r osd:r log:w')}allow command "osd pool rmsnap", ` +
     'allow command "osd blocklist", allow command "osd blacklist"',
   mgr:
-    `${svc('mgr:rwx log:rw mon:rw mds:rw fs:rw osd:rw auth:rwx config-key:rw config:rw pg:r')}` +
+    `${svc('mgr:rwx log:rw mon:rw mds:rw fs:rw osd:rw auth:rwx config-key:rw config:rw')}` +
     'allow command "auth get-or-create", allow command "auth caps", allow command "auth rm", ' +
     'allow command smart, allow command heap, allow command dump_mempools',
   'bootstrap-osd': `${GETMAP}, allow command "osd new", allow command "osd purge-new"`,
