@@ -83,7 +83,7 @@ export function writeRecords(items: readonly Item[]): RecordSet {
 export function engineRecords(engine: Engine): (set: RecordSet) => number[] {
   return (set) => {
     const opened = engine.run(set.verify, HOST, set.challenges, abi.FLAG_KEEP);
-    const from = new DataView(opened.buffer);
+    const from = new DataView(opened.buffer, opened.byteOffset);
     const into = new DataView(set.check.buffer);
     const reasons: number[] = [];
     const handles: bigint[] = [];
@@ -95,7 +95,7 @@ export function engineRecords(engine: Engine): (set: RecordSet) => number[] {
       at += from.getUint32(at + abi.VERDICT_BYTES, true);
     }
     const checked = engine.run(set.check, HOST, [], 0);
-    const view = new DataView(checked.buffer);
+    const view = new DataView(checked.buffer, checked.byteOffset);
     for (let at = 0, i = 0; at < checked.length; i++) {
       if (reasons[i] === abi.REASON_OK) {
         reasons[i] = capsReason(view.getUint16(at + abi.VERDICT_REASON, true));
