@@ -11,7 +11,14 @@ import { CryptoKey } from '../cephx/cryptokey.ts';
 import { utimeFromNs } from '../cephx/denc.ts';
 import { ENTITY_TYPES, type EntityName, formatEntityName } from '../cephx/protocol.ts';
 import { VERSION } from '../http/operations.ts';
-import { CephArgs, CephExit, configPass, earlyPass, withCephArgs } from '../keyring/cephargs.ts';
+import {
+  CephArgs,
+  CephExit,
+  cephArgsWords,
+  configPass,
+  earlyPass,
+  withCephArgs,
+} from '../keyring/cephargs.ts';
 import { ConfFileError, parseConfFile } from '../keyring/conffile.ts';
 import { errorWords, readFileBytes, replaceFile } from '../keyring/files.ts';
 import { KeyRing, KeyRingError } from '../keyring/keyring.ts';
@@ -61,8 +68,9 @@ function run(argv: readonly string[], on: Run): void {
   const early = earlyPass(args, { type: ADMIN_TYPE, id: 'admin' });
   io.out(early.shown);
   if (early.version) throw new CephExit(0, '', versionText(release));
-  const config = configPass(args);
-  io.err(config.stderr);
+  // Ceph: the configuration reads CEPH_ARGS once more, alone, before the joined words.
+  io.err(configPass(new CephArgs(cephArgsWords(io.env.CEPH_ARGS))).stderr);
+  io.err(configPass(args).stderr);
   const asked = parseAuthtool(args, release);
   if (asked.genPrintKey) {
     const key = newKey(asked);

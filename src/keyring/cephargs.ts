@@ -83,13 +83,21 @@ export class CephArgs {
   }
 }
 
-/** The words of CEPH_ARGS before the typed ones, flags before what follows a `--`. */
+/**
+ * The words of CEPH_ARGS before the typed ones, flags before what follows a `--`. Ceph: if the
+ * variable is set, even empty, a `--` with nothing after it is dropped.
+ */
 export function withCephArgs(typed: readonly string[], cephArgs: string | undefined): string[] {
-  const [envFlags, envWords] = splitDoubleDash((cephArgs ?? '').split(' ').filter(Boolean));
-  const [flags, words] = splitDoubleDash(typed);
-  const rest = [...(envWords ?? []), ...(words ?? [])];
-  const dashes = envWords === undefined && words === undefined ? [] : ['--'];
-  return [...envFlags, ...flags, ...dashes, ...rest];
+  if (cephArgs === undefined) return [...typed];
+  const [envFlags, envRest] = splitDoubleDash(cephArgsWords(cephArgs));
+  const [flags, rest] = splitDoubleDash(typed);
+  const words = [...envRest, ...rest];
+  return [...envFlags, ...flags, ...(words.length > 0 ? ['--'] : []), ...words];
+}
+
+/** The words of CEPH_ARGS, which know no quotes. */
+export function cephArgsWords(cephArgs: string | undefined): string[] {
+  return (cephArgs ?? '').split(' ').filter(Boolean);
 }
 
 /** What Ceph's early pass finds. */
@@ -140,28 +148,20 @@ function withEarlyOption(args: CephArgs, found: EarlyArgs): EarlyArgs | undefine
 /** What the client options say; the last one of each wins. */
 export type ConfigArgs = ReadonlyMap<string, string>;
 
-/** The second pass: configuration options. Returns what they set, and what there is to say. */
+/**
+ * The second pass: configuration options. Returns what they set, and the complaint about a wrong
+ * one: there the pass ends, and what follows is left for the tool. Throws CephExit.
+ */
 export function configPass(args: CephArgs): { values: ConfigArgs; stderr: string } {
   const values = new Map<string, string>();
-  let stderr = '';
   for (args.rewind(); args.word !== undefined && args.word !== '--'; ) {
     if (args.flag('--foreground', '-f', '-d', '--no-mon-config', '--mon-config')) continue;
-    if (takeNamed(args, values) || takeBoolean(args, values)) continue;
-    const { word } = args;
-    const valued = [...VALUED, ...debugOption(word)].find((name) => optionIs(word, name));
-    if (valued === undefined) args.pass();
-    else {
-      // Ceph: here, unlike elsewhere, a missing value is a complaint and the tool goes on.
-      try {
-        values.set(valued, args.option(`--${valued}`)!);
-      } catch (error) {
-        if (!(error instanceof CephExit)) throw error;
-        args.take();
-        stderr += `parse error setting '${valued}' to '' (${error.stderr})\n\n`;
-      }
-    }
+    if (takeNamed(args, values)) continue;
+    const wrong = takeBoolean(args, values) ?? takeValued(args, values);
+    if (wrong === undefined) args.pass();
+    else if (wrong !== '') return { values, stderr: `${wrong}\n\n` };
   }
-  return { values, stderr };
+  return { values, stderr: '' };
 }
 
 function takeNamed(args: CephArgs, values: Map<string, string>): boolean {
@@ -174,34 +174,55 @@ function takeNamed(args: CephArgs, values: Map<string, string>): boolean {
   return false;
 }
 
-function takeBoolean(args: CephArgs, values: Map<string, string>): boolean {
+/** undefined if the word is none, a complaint if its value is wrong, else empty. */
+function takeBoolean(args: CephArgs, values: Map<string, string>): string | undefined {
+  const word = underscored(args.word ?? '');
   for (const name of BOOLEAN) {
-    const word = underscored(args.word ?? '');
-    const off = args.flag(`--no-${name}`);
-    if (off || args.flag(`--${name}`, `--${name}=true`, `--${name}=false`)) {
-      values.set(name, String(!off && !word.endsWith('=false')));
-      return true;
+    const off = word === `--no_${name}`;
+    if (!off && word !== `--${name}` && !word.startsWith(`--${name}=`)) continue;
+    args.take();
+    const value = word.slice(name.length + '--='.length);
+    if (!off && !['', 'true', 'false'].includes(value)) {
+      return `parse error setting '${name}' to ''`;
     }
+    values.set(name, String(!off && value !== 'false'));
+    return '';
   }
-  return false;
+  return undefined;
 }
 
-function optionIs(word: string, name: string): boolean {
-  const text = underscored(word);
-  return text === `--${name}` || text.startsWith(`--${name}=`);
+function takeValued(args: CephArgs, values: Map<string, string>): string | undefined {
+  const name = /^--([a-z_]+)(?:=|$)/s.exec(underscored(args.word ?? ''))?.[1] ?? '';
+  const isDebug = DEBUG.has(name);
+  if (!isDebug && !VALUED.has(name)) return undefined;
+  let value = '';
+  let wrong: string | undefined;
+  try {
+    value = args.option(`--${name}`)!;
+    wrong = isDebug ? wrongLevel(value) : undefined;
+  } catch (error) {
+    if (!(error instanceof CephExit)) throw error;
+    // Ceph: here, unlike elsewhere, a missing value does not end the tool.
+    args.take();
+    wrong = error.stderr;
+  }
+  values.set(name, value);
+  return wrong === undefined ? '' : `parse error setting '${name}' to '${value}' (${wrong})`;
 }
 
-/** `--debug_auth` and its like have the name of a subsystem in them. */
-function debugOption(word: string): readonly string[] {
-  const found = /^--(debug_[a-z_]+)(?:=|$)/.exec(underscored(word));
-  return found === null ? [] : [found[1]!];
+/** Levels are N or N/M up to 99; text after that is ignored. */
+function wrongLevel(text: string): string | undefined {
+  const levels = /^\s*([+-]?\d+)(?:\/\s*([+-]?\d+))?/.exec(text)?.slice(1);
+  if (levels === undefined) {
+    return 'value must take the form N or N/M, where N and M are integers';
+  }
+  const inRange = levels.every((level) => Number(level ?? 0) >= 0 && Number(level ?? 0) <= 99);
+  return inRange ? undefined : 'value must be in range [0, 99]';
 }
 
-function splitDoubleDash(
-  words: readonly string[],
-): readonly [readonly string[], (readonly string[])?] {
+function splitDoubleDash(words: readonly string[]): [string[], string[]] {
   const at = words.indexOf('--');
-  return at < 0 ? [words] : [words.slice(0, at), words.slice(at + 1)];
+  return at < 0 ? [[...words], []] : [words.slice(0, at), words.slice(at + 1)];
 }
 
 /** `-` as `_` from the third character on, up to a `=`. */
@@ -225,7 +246,7 @@ const NAMED: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The configuration options that clients are given; Ceph has 1,800. */
-const VALUED: readonly string[] = [
+const VALUED: ReadonlySet<string> = new Set([
   'admin_socket',
   'auth_client_required',
   'auth_cluster_required',
@@ -245,7 +266,7 @@ const VALUED: readonly string[] = [
   'run_dir',
   'setgroup',
   'setuser',
-];
+]);
 const BOOLEAN: readonly string[] = [
   'auth_debug',
   'err_to_stderr',
@@ -255,3 +276,17 @@ const BOOLEAN: readonly string[] = [
   'log_to_stderr',
   'log_to_syslog',
 ];
+
+/** Subsystems that have a `debug_` option. */
+const DEBUG: ReadonlySet<string> = new Set(
+  (
+    'asok auth bdev bluefs bluestore buffer cephfs_mirror cephsqlite civetweb client compressor ' +
+    'context crush crypto dpdk eventtrace filer filestore finisher fuse heartbeatmap ' +
+    'immutable_obj_cache javaclient journal journaler kstore leveldb lockdep mds mds_balancer ' +
+    'mds_locker mds_log mds_log_expire mds_migrator memdb mgr mgrc mon monc ms objclass ' +
+    'objectcacher objecter optracker osd paxos perfcounter prioritycache rados rbd rbd_mirror ' +
+    'rbd_pwl rbd_replay refs reserver rgw rgw_sync rocksdb striper test throttle timer tp'
+  )
+    .split(' ')
+    .map((subsystem) => `debug_${subsystem}`),
+);

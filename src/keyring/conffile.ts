@@ -267,18 +267,30 @@ class Parser {
     return true;
   }
 
-  /** Ceph counts a TAB as going on to the next column of 1, 5, 9, ... */
   #fail(expected: string): never {
-    const before = this.#text.slice(0, this.#at);
-    const lines = before.split(/\r\n|\n\r|\r|\n/);
-    let column = 1;
-    for (const char of before.slice(before.search(/[^\r\n]*$/))) {
-      column += char === '\t' ? 4 - ((column - 1) % 4) : 1;
-    }
+    const { line, column } = positionAfter(this.#text.slice(0, this.#at));
     throw new ConfFileError(
-      `parse error: expected '${expected}' in line ${lines.length} at position ${column}`,
+      `parse error: expected '${expected}' in line ${line} at position ${column}`,
     );
   }
+}
+
+/**
+ * Ceph: of neighbouring `\r` and `\n` only the first counts, also in `\r\n\r\n`; a TAB goes on to the
+ * next column of 1, 5, 9, ...
+ */
+function positionAfter(text: string): { readonly line: number; readonly column: number } {
+  let line = 1;
+  let column = 1;
+  let previous = '';
+  for (const char of text) {
+    if (isEndOfLine(char)) {
+      if (!isEndOfLine(previous) || previous === char) line++;
+      column = 1;
+    } else column += char === '\t' ? 4 - ((column - 1) % 4) : 1;
+    previous = char;
+  }
+  return { line, column };
 }
 
 function encodingWords(bytes: Uint8Array, at: number): string {

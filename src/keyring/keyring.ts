@@ -21,14 +21,14 @@ import { type ConfFile, ConfFileError, parseConfFile } from './conffile.ts';
 import { decodeKeyText, knownTo, type Release } from './keytext.ts';
 
 /**
- * Bytes that are no keyring. `words` are Ceph's own and may quote a key text: they are for the
- * commands that must print them. The message never does.
+ * Bytes that are no keyring. `words` are Ceph's own and quote what stands there, which may be a
+ * key text: they are for the commands that must print them. The message quotes nothing.
  */
 export class KeyRingError extends FileError {
   readonly words: string;
 
-  constructor(words: string, message: string = words) {
-    super('file.content', message);
+  constructor(words: string, reason: string) {
+    super('file.content', `cannot read keyring: ${reason}`);
     this.words = words;
   }
 }
@@ -153,15 +153,22 @@ function decodeText(bytes: Uint8Array, release: Release): KeyRing {
   for (const [heading, fields] of sectionsOf(bytes)) {
     if (heading === 'global') continue;
     const name = parseEntityName(heading);
-    if (name === undefined) throw new KeyRingError(`bad entity name in keyring: ${heading}`);
+    if (name === undefined) {
+      throw new KeyRingError(
+        `bad entity name in keyring: ${heading}`,
+        'a section is not named TYPE.ID',
+      );
+    }
     let entity: KeyRingEntity | undefined;
     for (const [key, value] of fields) {
       const field = key.replaceAll('_', ' ');
       const held: KeyRingEntity = entity ?? { key: CryptoKey.none(), caps: new Map() };
       const changed = withField(held, field, untilNul(value), release);
       if (changed === undefined) {
-        const words = `error setting modifier for [${heading}] type=${field}`;
-        throw new KeyRingError(`${words} val=${value}`, words);
+        throw new KeyRingError(
+          `error setting modifier for [${heading}] type=${field} val=${value}`,
+          'a field is unknown or has a wrong value',
+        );
       }
       if (changed !== held) entity = changed;
     }
@@ -174,7 +181,9 @@ function sectionsOf(bytes: Uint8Array): ConfFile {
   try {
     return parseConfFile(bytes);
   } catch (error) {
-    if (error instanceof ConfFileError) throw new KeyRingError('cannot parse buffer');
+    if (error instanceof ConfFileError) {
+      throw new KeyRingError('cannot parse buffer', 'not in the form of one');
+    }
     throw error;
   }
 }
