@@ -22,7 +22,12 @@ export class CapsCore {
     return this.#engine.capsParse(this.#service, text, this.#host, { keep });
   }
 
-  check(handle: bigint, request: OsdRequest | MdsRequest, explain = false): Verdict {
+  /** With `fs` an MDS request names the file system that it is for. */
+  check(
+    handle: bigint,
+    request: OsdRequest | (MdsRequest & { readonly fs?: string }),
+    explain = false,
+  ): Verdict {
     const op = 'pool' in request ? osdOp(request) : { ...request, mask: maskOf(request.mask) };
     const peer = peerOf(request.addr);
     return this.#engine.check({ service: this.#service, handle, op, peer, explain }, this.#host);

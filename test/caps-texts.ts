@@ -76,7 +76,9 @@ function spec(rng: Rng): string {
 }
 
 function match(rng: Rng): string {
-  if (rng.chance(0.2)) return some(rng, 0.4, namespace) + tag(rng);
+  if (rng.chance(0.2)) {
+    return some(rng, 0.4, namespace) + tag(rng) + some(rng, 0.05, prefix);
+  }
   const parts = [some(rng, 0.4, pool), some(rng, 0.4, namespace), some(rng, 0.3, prefix)];
   if (rng.chance(0.05)) parts.reverse();
   if (rng.chance(0.03)) parts.push(tag(rng));
@@ -128,7 +130,7 @@ export function osdRequest(rng: Rng): OsdRequest {
     write: rng.chance(0.3),
     classes,
     appMetadata,
-    addr: rng.pick(ADDRESSES),
+    addr: clientAddress(rng),
   };
 }
 
@@ -175,7 +177,7 @@ export function mdsRequest(rng: Rng): MdsRequest {
     mask: rng.chance(0.1) ? [] : [...masks, ...rng.pick([[], ['READ'], ['WRITE']] as Mask[][])],
     newUid: near(callerUid),
     newGid: near(callerGid),
-    addr: rng.pick(ADDRESSES),
+    addr: clientAddress(rng),
   };
 }
 
@@ -183,7 +185,38 @@ export function mdsRequest(rng: Rng): MdsRequest {
 
 function network(rng: Rng, spaces: readonly string[]): string {
   const space = (): string => (rng.chance(0.9) ? ' ' : rng.pick(spaces));
-  return `${space()}network${space()}${rarely(rng, ODD_NETWORKS, NETWORKS)}`;
+  const which = rng.chance(0.3) ? nearNetwork(rng) : rarely(rng, ODD_NETWORKS, NETWORKS);
+  return `${space()}network${space()}${which}`;
+}
+
+/** The network of a client, or one that is almost text of an address. */
+export function nearNetwork(rng: Rng): string {
+  let address = rng.pick([...ADDRESSES, '1::2:3:4:5:6:7']) ?? '::';
+  if (rng.chance(0.6)) {
+    const at = rng.chance(0.3) ? address.length : rng.int(address.length + 1);
+    const piece = rng.pick([
+      '',
+      ':',
+      '::',
+      '.',
+      '0',
+      '1',
+      'f',
+      '255',
+      '1:2',
+      '.1',
+      ':1',
+      '1.2.3.4',
+      ':1.2.3.4',
+    ]);
+    address = address.slice(0, at) + piece + address.slice(at + rng.int(3));
+  }
+  return `${address}/${rng.int(rng.pick([2, 34, 130]))}`;
+}
+
+/** Address of a client, or null for one of no family. */
+export function clientAddress(rng: Rng): string | null {
+  return rng.pick(ADDRESSES);
 }
 
 function some(rng: Rng, probability: number, part: (rng: Rng) => string): string {
@@ -293,7 +326,16 @@ const NETWORKS = [
   ...['1:2:3:4:5:6:7::/112', '::1.2.3.4/127', '2001:db8:0:0:0:0:0:1/128', '2001:db8::/3'],
   // Dead: they parse and never match.
   ...['[::1]/128', '10.0.0.1', '10.0.0.0/', '/8', 'bad/8', '10.0.0/8', '010.0.0.0/8', '::1::/8'],
-  ...['10.0.0.0/8/8', '10.0.0.0/a', '1.2.3.4::/0', ':::/0', '256.0.0.0/0', '1:2:3:4:5:6:7:8:9/0'],
+  ...[
+    '10.0.0.0/8/8',
+    '10.0.0.0/a',
+    '1.2.3.4::/0',
+    ':::/0',
+    '256.0.0.0/0',
+    '1:2:3:4:5:6:7:8:9/0',
+    '1:2:3:4:5:6:7:8::/0',
+    '1::2:3:4:5:6:7:8/0',
+  ],
 ];
 const ODD_NETWORKS = ['foo/8', '', '10.0.0.0/-1', 'localhost/8'];
 const ADDRESSES = [

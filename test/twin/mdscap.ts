@@ -232,6 +232,20 @@ export function allowAllMds(grants: readonly MdsGrant[]): boolean {
   );
 }
 
+/** Whether some grant opens the file system `fs` for what is wanted of it. */
+export function fsNameCapable(
+  grants: readonly MdsGrant[],
+  fs: string,
+  mask: readonly Mask[],
+): boolean {
+  if (allowAllMds(grants)) return true;
+  return grants.some(({ fsname, perm }) => {
+    if (fsname !== undefined && fsname !== binary(fs)) return false;
+    const has = (letter: string): boolean => perm === '*' || perm.includes(letter);
+    return (mask.includes('READ') && has('r')) || (mask.includes('WRITE') && has('w'));
+  });
+}
+
 // --- printed form ------------------------------------------------------------------------------
 
 /** The printed form; its characters are bytes. */
