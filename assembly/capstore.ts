@@ -331,10 +331,18 @@ function remove(index: i32): void {
   store<u32>(slot + CAPS_GENERATION, generation);
 }
 
+/** A hash for the buckets alone: a text is compared in full. */
 function hashOf(seed: u32, p: usize, n: i32): u32 {
-  let hash: u32 = 2166136261 ^ seed;
-  for (let i = 0; i < n; i++) hash = (hash ^ load<u8>(p + i)) * 16777619;
-  return hash ^ (hash >> 15);
+  let hash: u64 = (seed as u64) ^ ((n as u64) << 32);
+  let i = 0;
+  for (; i + 8 <= n; i += 8) hash = mix(hash, load<u64>(p + i));
+  for (; i < n; i++) hash = mix(hash, load<u8>(p + i));
+  return (hash >> 32) as u32;
+}
+
+function mix(hash: u64, word: u64): u64 {
+  const sum = (hash ^ word) * 0x9e3779b97f4a7c15;
+  return sum ^ (sum >> 29);
 }
 
 function at(index: i32): usize {

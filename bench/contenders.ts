@@ -3,10 +3,10 @@
 import * as abi from '../assembly/abi.ts';
 import {
   type Challenge,
+  type DecideRequest,
   Engine,
   type HostContext,
   RecordWriter,
-  type VerifyRequest,
 } from '../src/engine/index.ts';
 import { type TwinInput, verify as twinVerify } from '../test/twin/verify.ts';
 import { type Corpus, type Item, NOW_NS, SERVICE } from './items.ts';
@@ -27,81 +27,46 @@ export async function makeEngine(corpora: readonly Corpus[]): Promise<Engine> {
   return engine;
 }
 
-/** Verify with a session, one check, release: objects in, verdicts out. */
+/** An authorizer and an operation in, the decision out, as objects. */
 export function engineSingle(engine: Engine): Judge {
-  return (item) => {
-    const verdict = engine.verify(verifyRequest(item), HOST);
-    if (!verdict.decision) return verdict.reasonNumber;
-    const { handle } = verdict;
-    const checked = engine.check({ service: SERVICE, handle, op: item.op }, HOST);
-    engine.sessionRelease(handle);
-    return capsReason(checked.reasonNumber);
-  };
+  return (item) => capsReason(engine.decide(decideRequest(item), HOST).reasonNumber);
 }
 
-/** The same for many items in one call each of verify and check; reasons in order. */
+/** The same for many items in one call; reasons in order. */
 export function engineBatch(engine: Engine): (items: readonly Item[]) => number[] {
   return (items) => {
-    const verdicts = engine.verifyBatch(items.map(verifyRequest), HOST);
-    const requests = verdicts.map((verdict, i) => ({
-      ...{ service: SERVICE, handle: verdict.handle, op: (items[i] as Item).op },
-    }));
-    const checked = engine.checkBatch(requests, HOST);
-    return verdicts.map((verdict, i) => {
-      if (!verdict.decision) return verdict.reasonNumber;
-      engine.sessionRelease(verdict.handle);
-      return capsReason(checked[i]?.reasonNumber as number);
-    });
+    const verdicts = engine.decideBatch(items.map(decideRequest), HOST);
+    return verdicts.map((verdict) => capsReason(verdict.reasonNumber));
   };
 }
 
 /** Records of some items, written before the clock runs. */
 export interface RecordSet {
+  /** A challenge for each record: those of checks are not looked at. */
   readonly challenges: readonly Challenge[];
-  readonly verify: Uint8Array;
-  readonly check: Uint8Array;
-  /** Where in `check` each record's handle goes. */
-  readonly handles: readonly number[];
+  readonly records: Uint8Array;
 }
 
 export function writeRecords(items: readonly Item[]): RecordSet {
   const bytes = new Uint8Array(items.length * RECORD_LEN_MAX);
   const writer = new RecordWriter(bytes);
-  for (const [tag, item] of items.entries()) writer.verify(verifyRequest(item), tag);
-  const verify = bytes.slice(0, writer.at);
-  writer.at = 0;
-  const handles = items.map((item, tag) => {
-    const { at } = writer;
-    writer.check({ service: SERVICE, handle: 1n, op: item.op }, tag);
-    return at + abi.RECORD_HANDLE;
-  });
-  const challenges = items.map((item) => item.challenge);
-  return { challenges, verify, check: bytes.slice(0, writer.at), handles };
+  for (const [tag, item] of items.entries()) writer.decide(decideRequest(item), tag);
+  const challenges = items.flatMap((item) => [item.challenge, item.challenge]);
+  return { challenges, records: bytes.slice(0, writer.at) };
 }
 
 /** The same with binary records in and out. */
 export function engineRecords(engine: Engine): (set: RecordSet) => number[] {
-  return (set) => {
-    const opened = engine.run(set.verify, HOST, set.challenges, abi.FLAG_KEEP);
-    const from = new DataView(opened.buffer, opened.byteOffset);
-    const into = new DataView(set.check.buffer);
+  return ({ records, challenges }) => {
+    const verdicts = engine.run(records, HOST, challenges, abi.FLAG_KEEP);
+    const view = new DataView(verdicts.buffer, verdicts.byteOffset, verdicts.byteLength);
     const reasons: number[] = [];
-    const handles: bigint[] = [];
-    for (let at = 0, i = 0; at < opened.length; i++) {
-      reasons.push(from.getUint16(at + abi.VERDICT_REASON, true));
-      const handle = from.getBigUint64(at + abi.VERDICT_HANDLE, true);
-      handles.push(handle);
-      into.setBigUint64(set.handles[i] as number, handle, true);
-      at += from.getUint32(at + abi.VERDICT_BYTES, true);
-    }
-    const checked = engine.run(set.check, HOST, [], 0);
-    const view = new DataView(checked.buffer, checked.byteOffset);
-    for (let at = 0, i = 0; at < checked.length; i++) {
-      if (reasons[i] === abi.REASON_OK) {
-        reasons[i] = capsReason(view.getUint16(at + abi.VERDICT_REASON, true));
-        engine.sessionRelease(handles[i] as bigint);
-      }
+    for (let at = 0; at < verdicts.length; ) {
+      const opened = view.getUint16(at + abi.VERDICT_REASON, true);
       at += view.getUint32(at + abi.VERDICT_BYTES, true);
+      const checked = view.getUint16(at + abi.VERDICT_REASON, true);
+      at += view.getUint32(at + abi.VERDICT_BYTES, true);
+      reasons.push(opened === abi.REASON_OK ? capsReason(checked) : opened);
     }
     return reasons;
   };
@@ -138,9 +103,9 @@ export function rivals(corpus: Corpus): Record<string, Judge> {
   };
 }
 
-function verifyRequest(item: Item): VerifyRequest {
-  const { authorizer, challenge, peer } = item;
-  return { service: SERVICE, authorizer, challenge, peer, session: true, tail: false };
+function decideRequest(item: Item): DecideRequest {
+  const { authorizer, challenge, peer, op } = item;
+  return { service: SERVICE, authorizer, challenge, peer, op };
 }
 
 /** Why caps refuse is the engine's own art; the rivals only say that they do. */

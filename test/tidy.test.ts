@@ -1,4 +1,6 @@
-/** Style as a test: lengths, direction of imports, words that must not appear, the README's tree. */
+/**
+ * Style as a test: lengths, direction of imports, words that must not appear, the README's tree.
+ */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';

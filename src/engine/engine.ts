@@ -239,8 +239,9 @@ export class Engine {
   }
 
   /**
-   * Raw records in, raw verdicts out (a copy). `granted` is the mask of record flags that may be
-   * used; challenge i belongs to record i, records beyond the list must answer a fresh one.
+   * Raw records in, raw verdicts out: a view of the core's memory, good until the next call of any
+   * method. `granted` is the mask of record flags that may be used; challenge i belongs to record
+   * i, records beyond the list must answer a fresh one.
    *
    * @throws RangeError when the records exceed the request region
    */
@@ -257,10 +258,11 @@ export class Engine {
       );
     }
     this.#request.set(records);
-    this.#host.set(host, granted, abi.BATCH_RECORDS_MAX * RANDOM_PER_RECORD);
+    const replies = (granted & abi.FLAG_REPLY) !== 0;
+    this.#host.set(host, granted, replies ? abi.BATCH_RECORDS_MAX * RANDOM_PER_RECORD : 0);
     this.#host.setChallenges(challenges);
     const bytes = this.#core.run(records.length);
-    return new Uint8Array(this.#core.memory.buffer, this.#response, bytes).slice();
+    return new Uint8Array(this.#core.memory.buffer, this.#response, bytes);
   }
 
   #one(): Verdict {
