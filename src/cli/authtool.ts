@@ -5,7 +5,7 @@
  */
 
 import { getRandomValues } from 'node:crypto';
-import { resolve } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import process from 'node:process';
 import { CryptoKey } from '../cephx/cryptokey.ts';
 import { utimeFromNs } from '../cephx/denc.ts';
@@ -161,10 +161,13 @@ class KeyRingFile {
     try {
       replaceFile(this.#path(fileName), bytes, mode);
     } catch (error) {
+      const call =
+        (error as NodeJS.ErrnoException).syscall === 'write'
+          ? `write_fd(${fileName}): write_fd error`
+          : `write_file(${fileName}): failed to open file`;
       throw new CephExit(
         1,
-        `bufferlist::write_file(${fileName}): failed to open file: ${errorWords(error)}\n` +
-          `could not write ${fileName}\n`,
+        `bufferlist::${call}: ${errorWords(error)}\ncould not write ${fileName}\n`,
       );
     } finally {
       bytes.fill(0);
@@ -238,7 +241,8 @@ class KeyRingFile {
   }
 
   #path(fileName: string): string {
-    return resolve(this.#on.io.cwd ?? process.cwd(), fileName);
+    // Not `resolve`, which would turn the name of a directory ("d/") into that of a file.
+    return isAbsolute(fileName) ? fileName : join(this.#on.io.cwd ?? process.cwd(), fileName);
   }
 }
 

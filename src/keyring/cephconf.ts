@@ -86,15 +86,18 @@ export class CephConf {
    * @param within the options that are being expanded: a loop ends at the second visit
    */
   expand(text: string, within: readonly string[] = []): string {
-    return text.replace(METAVARIABLE, (typed, braced?: string, plain?: string) => {
-      const name = braced ?? plain ?? '';
+    let out = '';
+    let end = 0;
+    for (const found of text.matchAll(METAVARIABLE)) {
+      const before = out + text.slice(end, found.index);
+      end = found.index + found[0].length;
+      const name = found[1] ?? found[2] ?? '';
+      // Ceph 16.2, config.cc: the home directory takes the place of all that stands before it.
+      if (name === 'home') out = this.#around.env.HOME ?? '';
       // Ceph: braces that do not end are dropped with what they held.
-      if (name === '') return '$';
-      const known = this.#metavariable(name);
-      if (known !== undefined) return known;
-      const raw = within.includes(name) ? undefined : this.#raw(name);
-      return raw === undefined ? typed : this.expand(raw, [...within, name]);
-    });
+      else out = before + (name === '' ? '$' : this.#expanded(name, within, found[0]));
+    }
+    return out + text.slice(end);
   }
 
   /** An absolute path for a file name of the configuration. */
@@ -113,8 +116,15 @@ export class CephConf {
     return option === 'keyring' ? keyringDefault(type) : DEFAULTS[option];
   }
 
+  #expanded(name: string, within: readonly string[], typed: string): string {
+    const known = this.#metavariable(name);
+    if (known !== undefined) return known;
+    const raw = within.includes(name) ? undefined : this.#raw(name);
+    return raw === undefined ? typed : this.expand(raw, [...within, name]);
+  }
+
   #metavariable(name: string): string | undefined {
-    const { env, host = hostname(), pid = process.pid } = this.#around;
+    const { host = hostname(), pid = process.pid } = this.#around;
     switch (name) {
       case 'cluster':
         return this.cluster;
@@ -130,8 +140,6 @@ export class CephConf {
       case 'cctid':
       case 'pid':
         return String(pid);
-      case 'home':
-        return env.HOME ?? '';
       default:
         return undefined;
     }

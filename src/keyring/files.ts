@@ -28,13 +28,15 @@ export function readFileBytes(path: string): Uint8Array {
  * Throws the system's error; the old file is then untouched.
  */
 export function replaceFile(path: string, bytes: Uint8Array, mode: number): void {
-  const target = targetOf(path);
-  const old = fs.statSync(target, { throwIfNoEntry: false });
-  if (old?.isDirectory()) throw Object.assign(new Error('EISDIR'), { code: 'EISDIR', errno: -21 });
-  if (old !== undefined && !old.isFile()) {
-    fs.writeFileSync(target, bytes);
+  // Before links are resolved: what /dev/stdout leads to need not have a name.
+  if (!isFileOrNothing(path)) {
+    fs.writeFileSync(path, bytes);
     return;
   }
+  // Only a directory may be called so: opening it says that.
+  if (path.endsWith('/')) fs.closeSync(fs.openSync(path, 'a'));
+  const target = targetOf(path);
+  const old = fs.statSync(target, { throwIfNoEntry: false });
   const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.new`);
   fs.rmSync(temporary, { force: true });
   const fd = fs.openSync(temporary, 'wx', old === undefined ? mode & 0o7777 : 0o600);
@@ -52,6 +54,15 @@ export function replaceFile(path: string, bytes: Uint8Array, mode: number): void
     throw error;
   }
   syncDirectory(dirname(target));
+}
+
+function isFileOrNothing(path: string): boolean {
+  try {
+    return fs.statSync(path, { throwIfNoEntry: false })?.isFile() ?? true;
+  } catch {
+    // Opening it will say what is wrong.
+    return true;
+  }
 }
 
 /** What a name stands for in the end, also if that does not exist yet. */
