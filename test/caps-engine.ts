@@ -48,7 +48,7 @@ export function conditionName(condition: number): OsdCondition | MdsCondition | 
   return CONDITIONS[condition];
 }
 
-/** Index of the grant that allowed, else of the nearest miss: the highest, and the first of these. */
+/** Index of the grant that allowed, else of the nearest miss: the first of the highest. */
 export function nearest(lines: readonly (OsdCondition | MdsCondition)[]): number {
   const ranks = lines.map((line) => (line === 'none' ? Infinity : CONDITIONS.indexOf(line)));
   return ranks.indexOf(Math.max(...ranks));

@@ -1,6 +1,6 @@
 /**
- * MDS caps in the core: against recorded reality and the examples, then against the twin with random
- * texts and requests under both releases, then at the limits.
+ * MDS caps in the core: against recorded reality and the examples, then against the twin with
+ * random texts and requests under both releases, then at the limits.
  */
 
 import { beforeAll, describe, expect, it } from 'vitest';

@@ -1,6 +1,6 @@
 /**
- * OSD caps in the core: against recorded reality and the examples, then against the twin with random
- * texts and requests, then at the limits.
+ * OSD caps in the core: against recorded reality and the examples, then against the twin with
+ * random texts and requests, then at the limits.
  */
 
 import { beforeAll, describe, expect, it } from 'vitest';

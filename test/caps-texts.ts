@@ -65,7 +65,8 @@ function osdGrant(rng: Rng): string {
 
 function spec(rng: Rng): string {
   if (rng.chance(0.2)) {
-    return `${sp(rng)}class${sp(rng)}${str(rng, CLASSES)}${some(rng, 0.5, () => sp(rng) + str(rng, METHODS))}`;
+    const method = some(rng, 0.5, () => sp(rng) + str(rng, METHODS));
+    return `${sp(rng)}class${sp(rng)}${str(rng, CLASSES)}${method}`;
   }
   if (rng.chance(0.2)) return sp(rng) + rarely(rng, ['* class-read', 'allrw'], ['*', 'all', '*']);
   const letters = sp(rng) + rarely(rng, ['wr', 'r w'], ['r', 'w', 'x', 'rw', 'rx', 'wx', 'rwx']);
