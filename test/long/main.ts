@@ -1,0 +1,43 @@
+/**
+ * The long forms of tests: `npm run long -- NAME`. Each is a suite of `npm test` that is told to
+ * do more.
+ */
+
+import { spawnSync } from 'node:child_process';
+
+interface LongForm {
+  readonly suite: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly about: string;
+}
+
+const FORMS: Readonly<Record<string, LongForm>> = {
+  fuzz: {
+    suite: 'test/fuzz.test.ts',
+    env: { FUZZ_CASES: '1000000' },
+    about: '10^6 authorizers through each build, beside the twin',
+  },
+  oracle: {
+    suite: 'test/http-oracle.test.ts',
+    env: { ORACLE_CASES: '1000000' },
+    about: '10^6 altered tickets under each policy: one answer over HTTP',
+  },
+};
+
+function main(): number {
+  const [name = ''] = process.argv.slice(2);
+  const form = Object.hasOwn(FORMS, name) ? FORMS[name] : undefined;
+  if (form === undefined) {
+    console.error('usage: npm run long -- NAME, with NAME one of');
+    for (const [each, { about }] of Object.entries(FORMS)) console.error(`  ${each}: ${about}`);
+    return 2;
+  }
+  console.log(`${name}: ${form.about}; ${new Date().toISOString()}`);
+  const done = spawnSync('npx', ['vitest', 'run', form.suite, '--testTimeout=14400000'], {
+    stdio: 'inherit',
+    env: { ...process.env, ...form.env },
+  });
+  return done.status ?? 1;
+}
+
+process.exitCode = main();
