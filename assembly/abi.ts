@@ -567,7 +567,7 @@ export const CONDITION_MODE = 15;
 export const CONDITION_NETWORK = 16;
 /** Explain only: a grant before this one had allowed. */
 export const CONDITION_NOT_EXAMINED = 17;
-/** MDS: no grant opens the file system that the operation names; never in an explanation. */
+/** MDS: no grant opens the file system that the operation names. */
 export const CONDITION_FSNAME = 18;
 
 // ---------------------------------------------------------------------------------------------

@@ -86,6 +86,9 @@ let need: u32 = 0;
 let classCount: i32 = 0;
 /** A bit for each class call that some grant covers: shared by all grants of the cap. */
 let marks: u64 = 0;
+/** What the marks would be if the written grant at hand were within its network. */
+let elsewhere: u64 = 0;
+let elsewhereIndex: i32 = -1;
 
 /**
  * 1 if the grants allow the operation in a checked record, for a peer of this family (0: none) at
@@ -166,6 +169,7 @@ function begin(capsText: usize, request: usize, peerFamily: u32, peer: usize): v
   need = (bits & OSD_READ ? CAP_R : 0) | (bits & OSD_WRITE ? CAP_W : 0);
   classCount = load<i32>(request + OSD_CLASSES + 4) / OSD_CLASS_LEN;
   marks = 0;
+  elsewhereIndex = -1;
   outcomeReset();
 }
 
@@ -181,12 +185,27 @@ function judge(grant: usize): i32 {
   if ((mask & need) != need) return CONDITION_PERMISSION;
   const here = (flags & GRANT_HAS_NETWORK) == 0 || networkMatch(grant, family, address) != 0;
   if (classCount > 0 && mask != CAP_ANY) {
-    const covered = marks | marksOf(grant, flags, mask);
-    // A grant outside its network sets no marks.
-    if (here) marks = covered;
-    if (covered != allMarks()) return CONDITION_CLASS;
+    const own = marksOf(grant, flags, mask);
+    if ((here ? mark(own) : markElsewhere(own, load<i32>(grant + GRANT_INDEX))) != allMarks()) {
+      return CONDITION_CLASS;
+    }
   }
   return here ? CONDITION_NONE : CONDITION_NETWORK;
+}
+
+function mark(own: u64): u64 {
+  marks |= own;
+  return marks;
+}
+
+/** A grant outside its network sets no marks; the entries of a profile add up all the same. */
+function markElsewhere(own: u64, index: i32): u64 {
+  if (index != elsewhereIndex) {
+    elsewhereIndex = index;
+    elsewhere = marks;
+  }
+  elsewhere |= own;
+  return elsewhere;
 }
 
 function allMarks(): u64 {
