@@ -93,7 +93,9 @@ export class KeyServer {
     return due!;
   }
 
-  /** The secrets of a service, oldest first. Keys are wiped at the next change: use them at once. */
+  /**
+   * The secrets of a service, oldest first. Keys are wiped at the next change: use them at once.
+   */
   held(service: RotatingService): readonly HeldSecret[] {
     return this.#held.get(service) ?? [];
   }

@@ -31,10 +31,8 @@ export class KeyUses {
     if (pending !== undefined) this.record(entity, 'key', pending);
   }
 
-  /** The entity is gone, or its pending key is. */
-  forget(entity: string, generation?: KeyGeneration): void {
-    const { [generation ?? 'key']: _, ...rest } = this.of(entity);
-    if (generation === undefined) this.#uses.delete(entity);
-    else this.#uses.set(entity, rest);
+  /** The entity is gone. */
+  forget(entity: string): void {
+    this.#uses.delete(entity);
   }
 }

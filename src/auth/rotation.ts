@@ -56,7 +56,8 @@ export function dueNs(secrets: readonly Pick<RotatingSecret, 'expiresNs'>[]): bi
 }
 
 /**
- * The secret that seals tickets now: the current one, or the next one if rotation is late. Undefined
+ * The secret that seals tickets now: the current one, or the next one if rotation is late.
+ * Undefined
  * when there is none, or none that has not expired.
  */
 export function sealingSecret<T extends Pick<RotatingSecret, 'expiresNs'>>(

@@ -1,4 +1,6 @@
-/** Reading and changing single records of the store, with the retries that its contract asks for. */
+/**
+ * Reading and changing single records of the store, with the retries that its contract asks for.
+ */
 
 import { StoreError } from '../errors.ts';
 import type { RecordKind } from '../store/records.ts';
