@@ -108,9 +108,11 @@ describe('guard', () => {
     ['other caps of a subsystem', ['k', ...admin, '--cap', 'mon', 'allow rw']],
     ['the same key and caps', ['k', ...admin, '-a', KEY, '--cap', 'mon', 'allow r']],
     ['an import of others', ['k', '--import-keyring', 'o']],
+    ['a key for an entity that has none', ['none', '-n', 'client.foo', '-g']],
     ['reading', ['k', '-l', '-p', ...admin]],
   ])('lets pass %s', async (_, argv) => {
-    const files = { k: FOO, empty: '', o: FOO.replace('client.foo', 'client.x') };
+    const none = '[client.foo]\n\tkey = AAAAAAAAAAAAAAAA\n';
+    const files = { k: FOO, empty: '', none, o: FOO.replace('client.foo', 'client.x') };
     const outcome = await run(argv, files, {});
     expect([outcome.exit, outcome.stderr]).toEqual([0, '']);
   });
@@ -126,6 +128,13 @@ describe('settings and trouble', () => {
   it('refuses text outside ASCII, at which the real tool aborts', async () => {
     const outcome = await run(['k', '-l'], { k: `[client.é]\nkey = ${KEY}\n` }, {});
     expect([outcome.exit, outcome.stderr]).toEqual([1, 'error reading file k\n']);
+  });
+
+  it('drops the caps with the key', async () => {
+    const env = { CEPHGATE_GUARD: 'off' };
+    const outcome = await run(['k', '-n', 'client.foo', '-g'], { k: FOO }, env);
+    expect(textOf(outcome, 'k')).toMatch(/^\[client\.foo\]\n\tkey = Ag[A-Za-z0-9+/]{57}=\n$/);
+    expect(outcome.modes.k).toBe('0644');
   });
 
   it('leaves no temporary file', async () => {

@@ -77,7 +77,7 @@ function compareSearch(rng: Rng, cwd: string): void {
 function confText(rng: Rng): string {
   let text = '';
   for (let left = rng.int(5); left > 0; left--) {
-    text += `[${rng.pick(['global', 'client', 'client.a', 'osd', 'osd.3', 'mds', 'x', 'client.'])}]\n`;
+    text += `[${rng.pick(SECTIONS)}]\n`;
     for (let lines = rng.int(3); lines > 0; lines--) {
       const option = rng.pick([
         'keyring',
@@ -125,3 +125,5 @@ function path(rng: Rng): string {
     ]);
   return Array.from({ length: 1 + rng.int(5) }, part).join('');
 }
+
+const SECTIONS = ['global', 'client', 'client.a', 'client.', 'osd', 'osd.3', 'mds', 'x'];

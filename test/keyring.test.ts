@@ -190,6 +190,7 @@ describe('where a client looks', () => {
     [`\${nosuch}z`, `\${nosuch}z`],
     ['$mon_host', '1.2.3.4'],
     ['~/k', '~/k'],
+    ['/a,$home/.k,$id', '/root/.k,a'],
     ['$home/.k', '/root/.k'],
     ['$cluster', 'ceph'],
     [`\${log-file}`, '$-file}'],
@@ -228,7 +229,8 @@ describe('where a client looks', () => {
     expect(() => new CephConf(client('client.a'), around())).toThrow('"ceph.conf": none');
     const conf = new CephConf({ name: parseEntityName('client.b')!, cluster: 'none' }, around());
     expect(conf.get('keyring')).toBe(
-      '/etc/ceph/none.client.b.keyring,/etc/ceph/none.keyring,/etc/ceph/keyring,/etc/ceph/keyring.bin,',
+      '/etc/ceph/none.client.b.keyring,/etc/ceph/none.keyring,' +
+        '/etc/ceph/keyring,/etc/ceph/keyring.bin,',
     );
   });
 

@@ -1,7 +1,7 @@
 /**
  * Guard rails of `authtool`: what the real tool does without a word although keys or caps are lost,
- * or become readable to others. Each function throws GuardRefusal that says what would be lost and how
- * to do it all the same.
+ * or become readable to others. Each function throws GuardRefusal, which says what would be lost
+ * and how to do it all the same.
  */
 
 import { existsSync, readFileSync } from 'node:fs';

@@ -23,7 +23,7 @@ export type ConfFile = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
 /**
  * Parses a file. A repeated section is merged, the last of equal keys wins, a lone `key = value`
- * belongs to `global`. Throws ConfFileError. Ceph aborts on text outside ASCII: here it is an error.
+ * belongs to `global`. Throws ConfFileError, also for text outside ASCII, at which Ceph aborts.
  */
 export function parseConfFile(bytes: Uint8Array): ConfFile {
   const wrongByte = bytes.findIndex((byte) => byte >= 0x80);
@@ -276,8 +276,8 @@ class Parser {
 }
 
 /**
- * Ceph: of neighbouring `\r` and `\n` only the first counts, also in `\r\n\r\n`; a TAB goes on to the
- * next column of 1, 5, 9, ...
+ * Ceph: of neighbouring `\r` and `\n` only the first counts, also in `\r\n\r\n`; a TAB goes on to
+ * the next column of 1, 5, 9, ...
  */
 function positionAfter(text: string): { readonly line: number; readonly column: number } {
   let line = 1;

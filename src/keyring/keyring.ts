@@ -188,7 +188,7 @@ function sectionsOf(bytes: Uint8Array): ConfFile {
   }
 }
 
-/** The entity with a field set, itself for a field that means nothing, undefined for a wrong one. */
+/** The entity with a field set; itself for one that means nothing; undefined for a wrong one. */
 function withField(
   entity: KeyRingEntity,
   field: string,
