@@ -15,13 +15,14 @@ import {
   type Policy,
   type Verdict,
 } from '../../src/engine/index.ts';
+import { bytesOf, mdsText, osdText } from '../caps-texts.ts';
 import { makeInput, makePolicy, makeSecrets } from '../fuzz/corpus.ts';
 import { Rng } from '../rng.ts';
 
 const SEED = 20261124;
 const COUNT = 4000;
 
-/** The hash of `count` authorizers and as many checks on one build. */
+/** The hash of `count` authorizers, as many checks, and twice as many caps texts on one build. */
 export async function hashOf(build: Build, count: number = COUNT): Promise<string> {
   const rng = new Rng(SEED);
   const pool = new Rng(SEED + 1);
@@ -66,7 +67,18 @@ export async function hashOf(build: Build, count: number = COUNT): Promise<strin
     update(hash, engine.capsParse(service, verdict.caps, host));
     engine.sessionRelease(verdict.handle);
   }
+  for (let i = 0; i < count; i++) {
+    const host = { nowNs: 0n, policy: policyOf(i) };
+    update(hash, engine.capsParse(abi.ENTITY_TYPE_OSD, bytesOf(osdText(rng)), host));
+    update(hash, engine.capsParse(abi.ENTITY_TYPE_MDS, bytesOf(mdsText(rng)), host));
+  }
   return bytesToHex(hash.digest());
+}
+
+const RELEASES: readonly Partial<Policy>[] = [{ release: 16 }, { release: 20 }];
+
+function policyOf(i: number): Partial<Policy> {
+  return RELEASES[i & 1] as Partial<Policy>;
 }
 
 function makeOp(rng: Rng): OsdOp {
