@@ -146,7 +146,7 @@ describe('the life of a sidecar', () => {
     const reloaded = async (text: string): Promise<Record<string, unknown>> => {
       writeFileSync(file, text);
       const before = process.err.split('\n').length;
-      process.child.kill('SIGHUP');
+      process.raise('SIGHUP');
       while (process.err.split('\n').length === before) {
         await new Promise((resolve) => setTimeout(resolve, 10));
       }

@@ -17,6 +17,7 @@ import {
   parseListen,
 } from '../src/http/listen.ts';
 import { b64, Kit, osdTicket } from './http-kit.ts';
+import { hangUpOnDeno } from './spawn.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cephgate-listen-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -82,6 +83,7 @@ function raw(name: string, text: string, keepOpen = true): Promise<string> {
     });
     socket.on('data', (chunk) => {
       got += chunk;
+      hangUpOnDeno(socket);
     });
     socket.on('close', () => resolve(got));
     socket.on('error', () => undefined);
@@ -261,7 +263,7 @@ describe('requests that are half there', () => {
     ['two lengths', 'POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n'],
   ])('%s is refused', async (_, text) => {
     const name = await start(TCP);
-    expect(await raw(name, text)).toMatch(/^HTTP\/1\.1 4[0-9]{2} /);
+    expect(await raw(name, text)).toMatch(/^HTTP\/1\.[01] 4[0-9]{2} /);
     expect((await send(place(name), '/livez')).status).toBe(200);
   });
 });
@@ -277,7 +279,8 @@ describe('closing', () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     await open[0]!.close(5_000);
     open = [];
-    expect(await running).toContain('body.timeout');
+    // Deno lets the answer out, but no more of the body in.
+    expect(await running).toMatch(/body\.(?:timeout|incomplete)/);
     await expect(send(place(name), '/livez')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   });
 });

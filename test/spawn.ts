@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { request as httpRequest, type RequestOptions } from 'node:http';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
@@ -16,6 +17,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 /** A process and what it has said so far. */
 export interface Spawned {
   readonly child: ChildProcess;
+  raise(signal: NodeJS.Signals): void;
   out: string;
   err: string;
   /** Exit code, or the name of the signal. */
@@ -39,7 +41,14 @@ export function spawnCephgate(args: readonly string[], options: SpawnOptions = {
     child.on('error', reject);
     child.on('close', (code, signal) => resolve(code ?? signal ?? 'unknown'));
   });
-  const spawned: Spawned = { child, out: '', err: '', ended };
+  const spawned: Spawned = {
+    child,
+    out: '',
+    err: '',
+    ended,
+    // Not by child.kill: Deno then reports the signal as the end, whatever the end was.
+    raise: (signal) => void process.kill(child.pid!, signal),
+  };
   child.stdout!.setEncoding('utf8').on('data', (text: string) => {
     spawned.out += text;
   });
@@ -82,7 +91,7 @@ export async function spawnSidecar(
     port: Number(names[2]),
     socketPath: names[3]!,
     stop(signal: NodeJS.Signals = 'SIGTERM') {
-      spawned.child.kill(signal);
+      spawned.raise(signal);
       return spawned.ended;
     },
   });
@@ -131,6 +140,8 @@ export function send(
       });
     });
     request.on('error', reject);
+    const late = Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' });
+    request.setTimeout(ANSWER_MS, () => request.destroy(late));
     request.end(payload);
   });
 }
@@ -143,8 +154,15 @@ function parsed(text: string): unknown {
   }
 }
 
+/** Deno answers a request that it refuses and leaves the closing to the client. */
+export function hangUpOnDeno(socket: Socket): void {
+  if ('Deno' in globalThis) setTimeout(() => socket.destroy(), 200);
+}
+
 /** A folder that goes away with the test file: `afterAll(folder.remove)`. */
 export function temporaryFolder(name: string): { readonly path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), `cephgate-${name}-`));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
+
+const ANSWER_MS = 15_000;

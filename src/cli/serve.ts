@@ -38,9 +38,10 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
   const config = serveConfig(settingsOf(SERVE_OPTIONS, flags, io.env));
   const ended = signalled();
   const sidecar = await start(config, io);
+  process.on('SIGHUP', sidecar.reload);
+  // Whoever reads this may send signals at once.
   io.out(`listening on ${sidecar.names.join(', ')}\n`);
   if (config.secretsFile === undefined) io.out(hints(config.addresses));
-  process.on('SIGHUP', sidecar.reload);
   await ended;
   process.off('SIGHUP', sidecar.reload);
   await sidecar.close();

@@ -196,7 +196,7 @@ function closeNode(server: Server, timeoutMs: number): Promise<void> {
 /** As much of Deno as is used here. */
 interface DenoServe {
   serve(
-    options: Place & { onListen: () => void },
+    options: Place & { onListen: () => void; signal: AbortSignal },
     handler: (request: Request) => Response | Promise<Response>,
   ): { readonly addr: { readonly port?: number }; shutdown(): Promise<void> };
 }
@@ -207,18 +207,30 @@ async function openDeno(
   place: Place,
 ): Promise<Opened> {
   const options = 'path' in place ? place : { hostname: place.host, port: place.port };
-  const server = deno.serve({ ...options, onListen: () => undefined } as never, handler);
+  const cut = new AbortController();
+  const shared = { onListen: () => undefined, signal: cut.signal };
+  const server = deno.serve({ ...options, ...shared } as never, handler);
   return {
     port: server.addr.port ?? 0,
     async close(timeoutMs) {
-      const late = new Promise<void>((resolve) => setTimeout(resolve, timeoutMs));
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(() => {
+          cut.abort();
+          resolve();
+        }, timeoutMs);
+      });
       await Promise.race([server.shutdown(), late]);
+      clearTimeout(timer);
       if ('path' in place) fs.rmSync(place.path, { force: true });
     },
   };
 }
 
-/** Against half-sent requests: the app bounds the body's time, these the head's and the whole. */
+/**
+ * Against half-sent requests: the app bounds the body's time, these the head's and the whole.
+ * Deno.serve has no such limits: there a half-sent head holds its connection until the client goes.
+ */
 const SERVER_LIMITS = {
   headersTimeout: 10_000,
   requestTimeout: 15_000,
