@@ -7,6 +7,7 @@
 
 import { type Context, Hono } from 'hono';
 import { callerOf, refuseForeign } from './callers.ts';
+import { cephxHelloRoute, cephxRequestRoute } from './cephx.ts';
 import { checkRoute, releaseRoute } from './check.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { livezRoute, readyzRoute, versionRoute } from './operations.ts';
@@ -70,6 +71,8 @@ const CALLER_ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> =
   '/v1/sessions/:handle/release': { POST: releaseRoute },
   '/v1/sign': { POST: signRoute },
   '/v1/sign/verify': { POST: signVerifyRoute },
+  '/v1/cephx/hello': { POST: cephxHelloRoute },
+  '/v1/cephx/request': { POST: cephxRequestRoute },
 };
 
 function wrongMethod(methods: readonly string[]): never {

@@ -3,6 +3,7 @@
  * only what their makers share.
  */
 
+import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
 import type { BodyLimits } from './body.ts';
@@ -37,6 +38,8 @@ export interface AppDeps {
   /** Callers with `accept` may ask for a verdict without a challenge. */
   readonly allowUnchallengedVerdict: boolean;
   readonly body: BodyLimits;
+  /** The monitor's part of cephx, where tickets are issued. */
+  readonly issuer?: CephxServiceHandler | undefined;
 }
 
 /** What the server gives with each request. */
