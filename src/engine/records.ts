@@ -151,31 +151,32 @@ export class RecordWriter {
     this.#end += bytes.length;
   }
 
+  /** Names are mostly short and ASCII: for those a loop beats the encoder. */
   #text(field: number, text: string | undefined): void {
     if (text === undefined || text === '') return;
-    this.#pair(this.at + field, this.#end, this.#append(text));
+    const bytes = this.#bytes;
+    const start = this.#end;
+    const { length } = text;
+    let i = 0;
+    if (length <= ASCII_LEN_MAX && start + length <= bytes.length) {
+      for (; i < length; i++) {
+        const code = text.charCodeAt(i);
+        if (code > 0x7f) break;
+        bytes[start + i] = code;
+      }
+    }
+    if (i === length) this.#end = start + length;
+    else this.#append(text);
+    this.#pair(this.at + field, start, this.#end - start);
   }
 
   /** Appends UTF-8 and returns its length. `#end` moves behind it. */
   #append(text: string): number {
     // A UTF-16 unit takes at most three bytes of UTF-8.
     this.#room(text.length * 3);
-    if (text.length <= ASCII_LEN_MAX && this.#appendAscii(text)) return text.length;
     const { written } = encoder.encodeInto(text, this.#bytes.subarray(this.#end));
     this.#end += written;
     return written;
-  }
-
-  /** Names are short and ASCII: a loop beats the encoder. False when a byte is not ASCII. */
-  #appendAscii(text: string): boolean {
-    const end = this.#end;
-    for (let i = 0; i < text.length; i++) {
-      const code = text.charCodeAt(i);
-      if (code > 0x7f) return false;
-      this.#bytes[end + i] = code;
-    }
-    this.#end = end + text.length;
-    return true;
   }
 
   /** Writes (offset from the record's start, length) at an absolute address. */
