@@ -84,7 +84,11 @@ function placeOf(settings: Settings): RequestOptions {
   return { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port || 80 };
 }
 
-function post(options: RequestOptions, payload: string): Promise<{ status: number; text: string }> {
+/** POSTs text; gives status and text of the answer. Throws RequestError if there is none. */
+export function post(
+  options: RequestOptions,
+  payload: string | undefined,
+): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const failed = (error: unknown): void =>
       reject(new RequestError('request.failed', `cannot ask the sidecar: ${codeOf(error)}`));
