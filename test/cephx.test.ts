@@ -398,3 +398,12 @@ test('codes are as many as the numbers of the ABI, and reasons are their names',
     }
   }
 });
+
+describe('a CryptoKey made from a Node Buffer', () => {
+  test('has bytes of its own', () => {
+    const given = Buffer.alloc(16, 7);
+    const key = new CryptoKey(1, { seconds: 0, nanoseconds: 0 }, given);
+    given.fill(0);
+    expect(key.secret.every((byte) => byte === 7)).toBe(true);
+  });
+});

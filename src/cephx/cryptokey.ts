@@ -57,7 +57,8 @@ export class CryptoKey {
   constructor(type: number, created: Utime, secret: Uint8Array) {
     this.type = type;
     this.created = created;
-    this.#secret = secret.slice();
+    // A slice of a Node Buffer would share its bytes.
+    this.#secret = new Uint8Array(secret);
   }
 
   /** A fresh key of a type that can seal. */
