@@ -165,6 +165,19 @@ describe('sqlite: who may read and write it', () => {
     expect(error.message).toContain('its mode is 0400, expected 0600');
   });
 
+  it('makes missing folders, each for their owner alone', async () => {
+    path = join(folder, 'a', 'b', 'c', 'store.db');
+    await opened();
+    for (const name of ['a', 'a/b', 'a/b/c']) expect(modeOf(join(folder, name))).toBe('700');
+  });
+
+  it.runIf(fs.existsSync('/proc/self'))('says where no folder can be made', async () => {
+    path = '/proc/none/store.db';
+    const error = await opened().catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: 'store.readonly' });
+    expect(error.message).toMatch(/^cannot make "\/proc\/none\/store.db": E[A-Z]+$/);
+  });
+
   it('looks at the file that a link means', async () => {
     await (await opened()).close();
     const link = join(folder, 'data', 'link.db');

@@ -1,7 +1,7 @@
 /** The files of a store hold keys: only their owner may read or write them or their folder. */
 
 import * as fs from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 import { StoreError } from '../errors.ts';
 
@@ -12,7 +12,7 @@ import { StoreError } from '../errors.ts';
  */
 export function preparePrivateFile(path: string): string {
   const real = attempt(`make "${path}"`, () => {
-    fs.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(resolve(dirname(path)));
     return fs.existsSync(path)
       ? fs.realpathSync(path)
       : join(fs.realpathSync(dirname(path)), basename(path));
@@ -28,6 +28,19 @@ export function preparePrivateFile(path: string): string {
   return real;
 }
 
+/** Not `recursive`: Node 20 never returns from that where a folder exists and takes no children. */
+function makeFolder(path: string): void {
+  if (fs.existsSync(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) makeFolder(parent);
+  try {
+    fs.mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  syncFolder(parent);
+}
+
 function makeFile(path: string, folder: string): void {
   let fd: number;
   try {
@@ -37,12 +50,16 @@ function makeFile(path: string, folder: string): void {
     throw error;
   }
   fs.closeSync(fd);
-  // The name of a new file is durable only with its folder.
-  const folderFd = fs.openSync(folder, 'r');
+  syncFolder(folder);
+}
+
+/** A new name is durable only with the folder that holds it. */
+function syncFolder(path: string): void {
+  const fd = fs.openSync(path, 'r');
   try {
-    fs.fsyncSync(folderFd);
+    fs.fsyncSync(fd);
   } finally {
-    fs.closeSync(folderFd);
+    fs.closeSync(fd);
   }
 }
 
