@@ -58,7 +58,7 @@ describe('by session', () => {
       reason: {
         code: 'caps.no_matching_grant',
         message: 'no grant of the caps covers the operation',
-        grant: 0,
+        grant: null,
       },
       entity: 'client.john',
       client_errno: -1,

@@ -175,10 +175,13 @@ function checkCaps(deps: AppDeps, caps: string, asked: Asked, nowNs: bigint): Ou
 }
 
 function decisionOf(verdict: Verdict, authenticated: boolean, entity?: string): Decision {
+  // The core also names the nearest miss: a grant that does not cover the operation is no reason.
+  const covered = verdict.reason !== 'caps.no_matching_grant';
+  const grant = covered ? (verdict.grant ?? null) : null;
   return {
     decision: verdict.decision,
     authenticated,
-    reason: { ...reasonOf(verdict.reason), grant: verdict.grant ?? null },
+    reason: { ...reasonOf(verdict.reason), grant },
     entity,
     client_errno: verdict.decision ? undefined : ERRNO_CHECK,
   };
