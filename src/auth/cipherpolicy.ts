@@ -138,19 +138,19 @@ export function health(input: HealthInput): HealthCheck[] {
     daemons.length > 0 && {
       code: 'AUTH_INSECURE_SERVICE_KEY_TYPE',
       level: 'error',
-      summary: `${counted(daemons.length, 'daemon')} with an insecure key type`,
+      summary: `${counted(daemons.length, 'daemon')} an insecure key type`,
       detail: daemons,
     },
     secrets.length > 0 && {
       code: 'AUTH_INSECURE_ROTATING_SERVICE_KEY_TYPE',
       level: 'warning',
-      summary: `${counted(secrets.length, 'rotating secret')} with an insecure key type`,
+      summary: `${counted(secrets.length, 'rotating secret')} an insecure key type`,
       detail: secrets.map(({ service, secretId }) => `${service} secret ${secretId} is aes`),
     },
     clients.length > 0 && {
       code: 'AUTH_INSECURE_CLIENT_KEY_TYPE',
       level: 'warning',
-      summary: `${counted(clients.length, 'client')} with an insecure key type`,
+      summary: `${counted(clients.length, 'client')} an insecure key type`,
       detail: clients,
     },
     ciphers.allowed.includes('aes') && {
@@ -180,7 +180,7 @@ function keyLine({ entity }: { entity: string }): string {
 }
 
 function counted(count: number, what: string): string {
-  return count === 1 ? `1 ${what} is` : `${count} ${what}s are`;
+  return count === 1 ? `1 ${what} has` : `${count} ${what}s have`;
 }
 
 const CIPHER_NAMES: readonly Cipher[] = ['aes', 'aes256k'];
