@@ -9,6 +9,7 @@ import { type Context, Hono } from 'hono';
 import { callerOf, refuseForeign } from './callers.ts';
 import { cephxHelloRoute, cephxRequestRoute } from './cephx.ts';
 import { checkRoute, releaseRoute } from './check.ts';
+import { checksRoute } from './checks.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { livezRoute, readyzRoute, versionRoute } from './operations.ts';
 import { Problem } from './problem.ts';
@@ -68,6 +69,7 @@ const PUBLIC_ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> =
 const CALLER_ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
   '/v1/verify': { POST: verifyRoute },
   '/v1/check': { POST: checkRoute },
+  '/v1/checks': { POST: checksRoute },
   '/v1/sessions/:handle/release': { POST: releaseRoute },
   '/v1/sign': { POST: signRoute },
   '/v1/sign/verify': { POST: signVerifyRoute },

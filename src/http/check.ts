@@ -7,14 +7,14 @@
 import type { Context } from 'hono';
 import { check as checkGrants, explain as explainCaps, parse } from '../caps/index.ts';
 import { formatEntityName } from '../cephx/protocol.ts';
-import type { CheckRequest } from '../engine/types.ts';
+import type { Address, CheckRequest } from '../engine/types.ts';
 import type { Verdict } from '../engine/verdict.ts';
-import { type Field, object, optional, readBody, readBytes, type ShapeOf, text } from './body.ts';
-import { requireRight } from './callers.ts';
+import { type Field, object, optional, readBody, readBytes, text } from './body.ts';
+import { type Caller, requireRight } from './callers.ts';
 import { answer, type Decision, denial, reasonOf } from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { explainGrants } from './explain.ts';
-import { capsService, peer, readBitOp, readOp } from './fields.ts';
+import { capsService, peer, readBitOp, readOp, type Service } from './fields.ts';
 import { Problem } from './problem.ts';
 import { ERRNO_CHECK } from './reasons.ts';
 import type { Session } from './sessions.ts';
@@ -24,22 +24,34 @@ const asIs: Field<unknown> = (value, at) => {
   return value;
 };
 
-const SHAPE = {
-  service: capsService,
+/** Who is asked about, and what. */
+export interface Question {
+  readonly session: string | undefined;
+  readonly entity: string | undefined;
+  readonly caps: string | undefined;
+  readonly peer: Address | undefined;
+  readonly op: unknown;
+}
+
+export interface CheckBody extends Question {
+  readonly service: Service;
+}
+
+/** The fields of a question; `op` is read when its service is known. */
+export const QUESTION: { readonly [K in keyof Question]: Field<Question[K]> } = {
   session: optional(text(1, 128)),
   entity: optional(text(1, 256)),
   caps: optional(text(0, 1_048_576)),
   peer: optional(peer),
   op: asIs,
 };
-const readRequest = object(SHAPE);
-type Request = ShapeOf<typeof SHAPE>;
+const readRequest: Field<CheckBody> = object({ service: capsService, ...QUESTION });
 
 /** What is asked, of whatever subject. */
 type Asked = Omit<CheckRequest, 'handle' | 'tail'>;
 
 /** What one check came to, before it is an answer. */
-interface Outcome {
+export interface Outcome {
   readonly decision: Decision;
   readonly check: string;
   readonly verdict?: Verdict;
@@ -50,15 +62,9 @@ export async function checkRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Res
   const explain = readExplain(c.req.raw.url);
   if (explain) requireRight(caller, 'explain', '"explain=true"');
   const request = await readBody(c.req.raw, readRequest, deps.body);
-  const subjects = ['session', 'entity', 'caps'].filter(
-    (name) => request[name as 'session' | 'entity' | 'caps'] !== undefined,
-  );
-  if (subjects.length !== 1) {
-    throw new Problem('field.conflict', 'exactly one of "session", "entity", "caps" must be given');
-  }
-  requireRight(caller, 'verify', 'this call');
-  if (request.session === undefined) requireRight(caller, 'explain', `"${subjects[0]}"`);
-  const outcome = decide(deps, caller.id, request, explain);
+  const nowNs = deps.clock();
+  deps.ring.advance(nowNs);
+  const outcome = decideCheck(deps, caller, request, explain, nowNs);
   const context = { call: 'check', caller, service: request.service.name };
   const { check, verdict } = outcome;
   return answer(deps, outcome.decision, { ...context, check, verdict });
@@ -92,16 +98,29 @@ export function sessionOf(
   return 'session.expired';
 }
 
-function decide(deps: AppDeps, caller: string, request: Request, explain: boolean): Outcome {
+/** Decides one question. Throws Problem for what this caller may not ask or what is malformed. */
+export function decideCheck(
+  deps: AppDeps,
+  caller: Caller,
+  request: CheckBody,
+  explain: boolean,
+  nowNs: bigint,
+): Outcome {
+  const subjects = ['session', 'entity', 'caps'].filter(
+    (name) => request[name as 'session' | 'entity' | 'caps'] !== undefined,
+  );
+  if (subjects.length !== 1) {
+    throw new Problem('field.conflict', 'exactly one of "session", "entity", "caps" must be given');
+  }
+  requireRight(caller, 'verify', 'this call');
+  if (request.session === undefined) requireRight(caller, 'explain', `"${subjects[0]}"`);
   const { service, session, caps } = request;
-  const nowNs = deps.clock();
-  deps.ring.advance(nowNs);
   if (service.name === 'mon' || (service.name === 'mgr' && session === undefined)) {
     return decideBits(deps, request, service.name, explain);
   }
   const op = readOp(service, request.op, 'op');
   const asked = { service: service.id, op, peer: request.peer, explain };
-  if (session !== undefined) return checkSession(deps, caller, session, asked, nowNs);
+  if (session !== undefined) return checkSession(deps, caller.id, session, asked, nowNs);
   if (caps !== undefined) return checkCaps(deps, caps, asked, nowNs);
   return UNKNOWN_ENTITY;
 }
@@ -109,7 +128,7 @@ function decide(deps: AppDeps, caller: string, request: Request, explain: boolea
 /** Mon and mgr caps, which the core does not know: as text only. */
 function decideBits(
   deps: AppDeps,
-  request: Request,
+  request: CheckBody,
   service: 'mon' | 'mgr',
   explain: boolean,
 ): Outcome {
@@ -192,7 +211,7 @@ function drop(deps: AppDeps, handle: string, session: Session): void {
   deps.engine.sessionRelease(session.core);
 }
 
-function readExplain(url: string): boolean {
+export function readExplain(url: string): boolean {
   let explain = false;
   for (const [name, value] of new URL(url).searchParams) {
     if (name !== 'explain' || (value !== 'true' && value !== 'false')) {

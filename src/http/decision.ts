@@ -44,13 +44,31 @@ export function denial(code: ReasonCode, errno: number, authenticated = false): 
 
 /** Finishes a decision: gives it its id and snapshot, logs it, and answers 200. */
 export function answer(deps: AppDeps, decision: Decision, context: DecisionContext): Response {
-  const id = encodeHex(deps.random(DECISION_ID_LEN));
+  const id = newDecisionId(deps);
+  logDecision(deps, id, decision, context);
+  const whole = { ...decision, snapshot: deps.ring.snapshot.toString(), decision_id: id };
+  return new Response(JSON.stringify(whole), { headers: { 'content-type': 'application/json' } });
+}
+
+export function newDecisionId(deps: AppDeps): string {
+  return encodeHex(deps.random(DECISION_ID_LEN));
+}
+
+/** @param item place of the decision in the answer that has this id, if it holds several */
+export function logDecision(
+  deps: AppDeps,
+  id: string,
+  decision: Decision,
+  context: DecisionContext,
+  item?: number,
+): void {
   const { call, caller, service, check, verdict } = context;
   const proven = verdict?.proven === true;
   deps.log({
     level: 'info',
     event: 'decision',
     decision_id: id,
+    item,
     call,
     caller: caller.id,
     service,
@@ -60,8 +78,6 @@ export function answer(deps: AppDeps, decision: Decision, context: DecisionConte
     global_id: proven ? verdict.globalId.toString() : undefined,
     secret_id: proven ? verdict.secretId.toString() : undefined,
   });
-  const whole = { ...decision, snapshot: deps.ring.snapshot.toString(), decision_id: id };
-  return new Response(JSON.stringify(whole), { headers: { 'content-type': 'application/json' } });
 }
 
 const DECISION_ID_LEN = 12;

@@ -1,0 +1,100 @@
+/**
+ * POST /v1/checks: many at once (interface section 3.3). The answers stand in the order of the
+ * items, all judged at one time by one snapshot. An item that cannot be answered is a denial with
+ * a reason; only what is wrong with the body as a whole is an HTTP error.
+ */
+
+import type { Context } from 'hono';
+import { RecordTooLarge } from '../engine/records.ts';
+import { type Field, object, optional, readBody } from './body.ts';
+import { requireRight } from './callers.ts';
+import {
+  type CheckBody,
+  decideCheck,
+  type Outcome,
+  QUESTION,
+  type Question,
+  readExplain,
+} from './check.ts';
+import { type Decision, denial, logDecision, newDecisionId } from './decision.ts';
+import type { AppDeps, AppEnv } from './deps.ts';
+import { capsService } from './fields.ts';
+import { Problem } from './problem.ts';
+import { ERRNO_CHECK } from './reasons.ts';
+
+/** Any list: its items are read one by one, and a bad one is only a denial. */
+const items: Field<readonly unknown[]> = (value, at) => {
+  if (!Array.isArray(value)) {
+    const state = value === undefined ? 'is missing' : 'is not a list';
+    throw new Problem(value === undefined ? 'field.missing' : 'field.type', `"${at}" ${state}`);
+  }
+  return value;
+};
+
+const asked: Field<unknown> = (value) => value;
+const readItem: Field<Question> = object({ ...QUESTION, op: asked });
+const readRequest = object({ service: capsService, defaults: optional(readItem), items });
+
+export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
+  const caller = c.get('caller');
+  const explain = readExplain(c.req.raw.url);
+  requireRight(caller, 'verify', 'this call');
+  if (explain) requireRight(caller, 'explain', '"explain=true"');
+  const request = await readBody(c.req.raw, readRequest, deps.body);
+  if (request.items.length > ITEMS_MAX) {
+    const state = `"items" has ${request.items.length} entries: expected at most ${ITEMS_MAX}`;
+    throw new Problem('body.too_large', state);
+  }
+  // Nothing is awaited from here on, so no reload comes between two items.
+  const nowNs = deps.clock();
+  deps.ring.advance(nowNs);
+  const id = newDecisionId(deps);
+  const { service, defaults } = request;
+  const answers = request.items.map((item, index) => {
+    const { decision, check, verdict } = outcomeOf(item, index, (question) =>
+      decideCheck(deps, caller, merged(service, defaults, question), explain, nowNs),
+    );
+    const context = { call: 'checks', caller, service: service.name, check, verdict };
+    logDecision(deps, id, decision, context, index);
+    return decision;
+  });
+  return c.json({ answers, snapshot: deps.ring.snapshot.toString(), decision_id: id });
+}
+
+function outcomeOf(item: unknown, index: number, decide: (question: Question) => Outcome): Outcome {
+  try {
+    return decide(readItem(item, `items[${index}]`));
+  } catch (error) {
+    if (error instanceof Problem) return refusal(error);
+    if (error instanceof RecordTooLarge) {
+      return { decision: denial('limit.exceeded', ERRNO_CHECK), check: 'limit' };
+    }
+    throw error;
+  }
+}
+
+/** What alone would have been an HTTP error; the message names the field, never its value. */
+function refusal(problem: Problem): Outcome {
+  const decision: Decision = {
+    ...denial('record.malformed', ERRNO_CHECK),
+    reason: { code: 'record.malformed', message: problem.message },
+  };
+  return { decision, check: problem.code };
+}
+
+/** An item's subject replaces that of the defaults, whichever of the three each of them is. */
+function merged(
+  service: CheckBody['service'],
+  defaults: Question | undefined,
+  item: Question,
+): CheckBody {
+  const named = SUBJECTS.some((name) => item[name] !== undefined) ? item : defaults;
+  const { session, entity, caps } = named ?? item;
+  const op = item.op ?? defaults?.op;
+  if (op === undefined) throw new Problem('field.missing', '"op" is missing');
+  return { service, session, entity, caps, peer: item.peer ?? defaults?.peer, op };
+}
+
+/** Most items of a call. */
+const ITEMS_MAX = 1_024;
+const SUBJECTS = ['session', 'entity', 'caps'] as const;
