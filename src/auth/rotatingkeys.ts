@@ -52,8 +52,8 @@ export async function rotatingKeysOf(issuer: Issuer, name: EntityName): Promise<
 
 /**
  * The authorizers that this instance has taken, as long as their tickets live. An authorizer is
- * known by its session key and the part of its nonce that lies in the first cipher block: under
- * `aes` the rest, and the ticket, can be altered without the key.
+ * known by its session key and nonce, not by its bytes: under `aes` those of the ticket can be
+ * altered without the key.
  */
 export class SpentAuthorizers {
   readonly #tickets = new Map<string, { expiresNs: bigint; nonces: Set<bigint> }>();
@@ -73,9 +73,8 @@ export class SpentAuthorizers {
       this.#tickets.set(id, ticket);
     }
     if (expiresNs > ticket.expiresNs) ticket.expiresNs = expiresNs;
-    const known = nonce & NONCE_MASK;
-    if (ticket.nonces.has(known) || ticket.nonces.size >= NONCES_PER_TICKET_MAX) return false;
-    ticket.nonces.add(known);
+    if (ticket.nonces.has(nonce) || ticket.nonces.size >= NONCES_PER_TICKET_MAX) return false;
+    ticket.nonces.add(nonce);
     return true;
   }
 
@@ -92,8 +91,6 @@ const DAEMON_TYPES: readonly number[] = [
   ENTITY_TYPE_OSD,
   ENTITY_TYPE_MGR,
 ];
-/** Envelope (9), version (1), and six bytes of the nonce: the first 16 bytes of part b. */
-const NONCE_MASK = 0xffff_ffff_ffffn;
 /** An honest daemon asks a few times an hour, so in the life of a ticket a few hundred times. */
 const NONCES_PER_TICKET_MAX = 4096;
 const TICKETS_MAX = 65_536;

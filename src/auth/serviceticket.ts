@@ -3,12 +3,13 @@
  * ticket (Ceph: KeyServer::build_session_auth_info, CephxServiceHandler; spec sections 8 and 11).
  */
 
-import { ENTITY_TYPE_AUTH, KEY_TYPE_AES } from '../../assembly/abi.ts';
-import { CryptoKey } from '../cephx/cryptokey.ts';
-import { DecodeError, decodeUtf8, Reader, utimeFromNs, utimeNs } from '../cephx/denc.ts';
+import { ENTITY_TYPE_AUTH, KEY_TYPE_AES, USAGE_AUTHORIZE } from '../../assembly/abi.ts';
+import { CryptoKey, openObject } from '../cephx/cryptokey.ts';
+import { DecodeError, decode, decodeUtf8, Reader, utimeFromNs, utimeNs } from '../cephx/denc.ts';
 import {
   AUID_DEFAULT,
   capsBuffer,
+  decodeAuthorize,
   decodeAuthorizer,
   decodeServiceTicketRequest,
   ENTITY_TYPES,
@@ -152,10 +153,15 @@ export function judgeAuthorizer(
     return undefined;
   }
   try {
+    const sessionKey = CryptoKey.decode(new Reader(secrets.sessionKey));
+    if (!isFirstAuthorize(issuer, sessionKey, authorizer)) {
+      sessionKey.wipe();
+      return undefined;
+    }
     return {
       name: { type: verdict.entityType, id: decodeUtf8(verdict.entityIdBytes) },
       globalId: verdict.globalId,
-      sessionKey: CryptoKey.decode(new Reader(secrets.sessionKey)),
+      sessionKey,
       nonce: secrets.nonce,
       expiresNs: utimeNs(verdict.expires),
     };
@@ -165,4 +171,18 @@ export function judgeAuthorizer(
   } finally {
     secrets.sessionKey.fill(0);
   }
+}
+
+/**
+ * Whether part b is what a client seals before any challenge: version 2, have_challenge and
+ * plus_one zero. Ceph does not look. But under `aes` everything that the monitor seals with the AUTH
+ * session key decodes as a CephXAuthorize of another version, and a changed second block as one with
+ * other fields: with this, neither a reflected reply nor an altered copy is an authorizer.
+ */
+function isFirstAuthorize(issuer: Issuer, key: CryptoKey, authorizer: Uint8Array): boolean {
+  const { sealed } = decode(decodeAuthorizer, authorizer, 'reject');
+  const object = openObject(issuer.sealer, key, USAGE_AUTHORIZE, sealed, { prefixed: false });
+  const version = object[0];
+  const { answer } = decode(decodeAuthorize, object, 'ignore');
+  return version === 2 && answer?.haveChallenge === false && answer.plusOne === 0n;
 }
