@@ -15,14 +15,30 @@ export type ErrorCode =
   | 'listen.in_use'
   | 'listen.failed'
   | 'request.failed'
+  | MonErrorCode
   | StoreErrorCode;
+
+/**
+ * `address`: a monitor's address that we cannot use. `closed`: it closed the connection. `cluster`:
+ * it is of another cluster. `protocol`: it broke the protocol. `refused`: it said no.
+ * `timeout`: it did not answer in time. `unreachable`: no connection to it.
+ */
+export type MonErrorCode =
+  | 'mon.address'
+  | 'mon.closed'
+  | 'mon.cluster'
+  | 'mon.protocol'
+  | 'mon.refused'
+  | 'mon.timeout'
+  | 'mon.unreachable';
 
 /**
  * `locked`: another process is the writer. `mode`: others can read or write the file or folder.
  * `content`: not a store, or damaged. `version`: written by a newer program. `driver`: this runtime
  * has no SQLite. `compacted`, `future`: a snapshot that is not kept any more, or not reached yet.
- * `limit`: a transaction too large. `full`, `readonly`, `busy`: the disk or file takes no write, and
- * nothing was written. `failed`: the store must be opened again. `closed`: it was closed.
+ * `limit`: a transaction too large. `full`, `readonly`, `busy`: the disk or file takes no write,
+ * and nothing was written. `failed`: the store must be opened again. `closed`: it was closed.
+ * `refused`: a shared store does not take our login. `unreachable`: no member of it answers.
  */
 export type StoreErrorCode =
   | 'store.address'
@@ -38,6 +54,8 @@ export type StoreErrorCode =
   | 'store.locked'
   | 'store.mode'
   | 'store.readonly'
+  | 'store.refused'
+  | 'store.unreachable'
   | 'store.version';
 
 /** What all our error classes have in common. The message holds no key bytes. */
@@ -74,4 +92,16 @@ export class RequestError extends CephgateError {
 /** The store does not open, answer or take a write. */
 export class StoreError extends CephgateError {
   declare readonly code: StoreErrorCode;
+}
+
+/** A monitor of a Ceph cluster: its address, the way to it, what it said. */
+export class MonError extends CephgateError {
+  declare readonly code: MonErrorCode;
+  /** Negative, if the monitor gave one. */
+  readonly errno: number | undefined;
+
+  constructor(code: MonErrorCode, message: string, errno?: number) {
+    super(code, message);
+    this.errno = errno;
+  }
 }
