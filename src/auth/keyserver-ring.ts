@@ -4,8 +4,10 @@
  */
 
 import { ROTATING } from '../store/records.ts';
-import type { Change, Store, Watch } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
+import { followRecords } from './follow.ts';
 import type { KeyServer } from './keyserver.ts';
+import { STORE_TIMEOUT_MS } from './storecalls.ts';
 
 export class KeyServerRing {
   readonly #keyServer: KeyServer;
@@ -33,44 +35,18 @@ export class KeyServerRing {
   }
 }
 
-/**
- * Reports every change of records whose key begins with `prefix`, until the watch is closed. After
- * a gap `changed` is called without changes: everything may have changed. Throws StoreError.
- */
-export async function followRecords(
-  watch: Watch,
-  prefix: Uint8Array,
-  changed: (changes: readonly Change[] | undefined) => Promise<void>,
-): Promise<'closed' | 'compacted'> {
-  for await (const event of watch) {
-    if (event.type === 'compacted') {
-      await changed(undefined);
-      return 'compacted';
-    }
-    const mine = event.changes.filter(({ key }) => prefix.every((byte, i) => key[i] === byte));
-    if (mine.length > 0) await changed(mine);
-  }
-  return 'closed';
-}
-
 /** Keeps a key server up with the store until `signal` aborts. Throws StoreError. */
-export async function followRotation(
+export function followRotation(
   store: Store,
   keyServer: KeyServer,
   clock: () => bigint,
   signal: AbortSignal,
 ): Promise<void> {
-  while (!signal.aborted) {
-    const key = ROTATING.key('auth');
-    const { snapshot } = await store.get(key, { timeoutMs: FOLLOW_TIMEOUT_MS });
+  const load = async (): Promise<bigint> => {
+    // The snapshot first: what changes while the rings are read is then seen once more.
+    const { snapshot } = await store.get(ROTATING.key('auth'), { timeoutMs: STORE_TIMEOUT_MS });
     await keyServer.reload(clock());
-    const watch = store.watch(snapshot);
-    const close = (): void => watch.close();
-    signal.addEventListener('abort', close);
-    const end = await followRecords(watch, ROTATING.prefix, () => keyServer.reload(clock()));
-    signal.removeEventListener('abort', close);
-    if (end === 'closed') return;
-  }
+    return snapshot;
+  };
+  return followRecords(store, ROTATING.prefix, load, signal);
 }
-
-const FOLLOW_TIMEOUT_MS = 5_000;

@@ -15,7 +15,7 @@ import {
   type RevocationTarget,
 } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
-import { followRecords } from './keyserver-ring.ts';
+import { followRecords } from './follow.ts';
 import { changeRecord, STORE_TIMEOUT_MS } from './storecalls.ts';
 
 export interface Revocation {
@@ -27,6 +27,8 @@ export class Revocations {
   readonly #store: Store;
   readonly #engine: Pick<Engine, 'revoke'>;
   readonly #rules = new Map<string, Revocation>();
+  /** One after the other: a slow reading must not undo what was added meanwhile. */
+  #queue: Promise<unknown> = Promise.resolve();
 
   private constructor(store: Store, engine: Pick<Engine, 'revoke'>) {
     this.#store = store;
@@ -54,7 +56,32 @@ export class Revocations {
    * id over 128 bytes, a full table, `deny` of a service or all): nothing is stored then. Throws
    * StoreError.
    */
-  async add(id: RevocationId, record: RevocationRecord): Promise<void> {
+  add(id: RevocationId, record: RevocationRecord): Promise<void> {
+    return this.#inTurn(() => this.#add(id, record));
+  }
+
+  /** Ends a revocation; false if there was none. Throws StoreError. */
+  remove(id: RevocationId): Promise<boolean> {
+    return this.#inTurn(() => this.#remove(id));
+  }
+
+  /** Takes over what is in the store. Returns its snapshot. Throws StoreError. */
+  reload(): Promise<bigint> {
+    return this.#inTurn(() => this.#reload());
+  }
+
+  /** Keeps up with the store until `signal` aborts. Throws StoreError. */
+  follow(signal: AbortSignal): Promise<void> {
+    return followRecords(this.#store, REVOCATIONS.prefix, () => this.reload(), signal);
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#queue.then(work);
+    this.#queue = done.catch(() => undefined);
+    return done;
+  }
+
+  async #add(id: RevocationId, record: RevocationRecord): Promise<void> {
     // In the engine first: a ticket that is refused too early is no harm, one too late is.
     this.#applyOne({ id, record });
     try {
@@ -66,8 +93,7 @@ export class Revocations {
     this.#rules.set(ruleKey(id), { id, record });
   }
 
-  /** Ends a revocation; false if there was none. Throws StoreError. */
-  async remove(id: RevocationId): Promise<boolean> {
+  async #remove(id: RevocationId): Promise<boolean> {
     let found = false;
     await changeRecord(this.#store, REVOCATIONS, id, (present) => {
       found = present !== undefined;
@@ -78,8 +104,7 @@ export class Revocations {
     return found;
   }
 
-  /** Takes over what is in the store. Returns its snapshot. Throws StoreError. */
-  async reload(): Promise<bigint> {
+  async #reload(): Promise<bigint> {
     const rules: Revocation[] = [];
     const first = { prefix: REVOCATIONS.prefix, timeoutMs: STORE_TIMEOUT_MS };
     let page = await this.#store.list(first);
@@ -95,19 +120,6 @@ export class Revocations {
     for (const rule of rules) this.#rules.set(ruleKey(rule.id), rule);
     this.#applyAll();
     return snapshot;
-  }
-
-  /** Keeps up with the store until `signal` aborts. Throws StoreError. */
-  async follow(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const watch = this.#store.watch(await this.reload());
-      const close = (): void => watch.close();
-      signal.addEventListener('abort', close);
-      const reload = async (): Promise<void> => void (await this.reload());
-      const end = await followRecords(watch, REVOCATIONS.prefix, reload);
-      signal.removeEventListener('abort', close);
-      if (end === 'closed') return;
-    }
   }
 
   /** Nothing is verified between the two steps: the engine is asked by this thread alone. */

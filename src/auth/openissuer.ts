@@ -1,0 +1,152 @@
+/**
+ * The issuing side of one process, put together and kept up with its store: what `serve` opens and
+ * closes.
+ */
+
+import type { Random, Sealer } from '../cephx/cryptokey.ts';
+import { CryptoKey } from '../cephx/cryptokey.ts';
+import { Reader } from '../cephx/denc.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Policy } from '../engine/types.ts';
+import { ENTITIES } from '../store/records.ts';
+import type { Store } from '../store/store.ts';
+import { type CipherOptions, type HealthCheck, health, readCiphers } from './cipherpolicy.ts';
+import { EXCHANGE_INSTANCE_LEN, type ExchangeKeys, Exchanges } from './exchange.ts';
+import { GlobalIds } from './globalid.ts';
+import type { Issuer } from './issuer.ts';
+import { KeyServer, ROTATING_SERVICES, type TicketTtls } from './keyserver.ts';
+import { followRotation, KeyServerRing } from './keyserver-ring.ts';
+import { KeyUses } from './keyuses.ts';
+import { Revocations } from './revocations.ts';
+import { CephxServiceHandler } from './servicehandler.ts';
+import { STORE_TIMEOUT_MS } from './storecalls.ts';
+
+export interface IssuerOptions {
+  readonly store: Store;
+  readonly engine: Engine;
+  /** `engineSealer(engine)`. */
+  readonly sealer: Sealer;
+  readonly random: Random;
+  /** Now, in nanoseconds since 1970. */
+  readonly clock: () => bigint;
+  /** Keys of the exchange tokens, shared by the instances of one server. */
+  readonly exchangeKeys: ExchangeKeys;
+  readonly ttls?: TicketTtls;
+  readonly policy?: Partial<Policy>;
+  readonly ciphers?: CipherOptions;
+  readonly allowInsecureGlobalIdReclaim?: boolean;
+  readonly autoCommit?: boolean;
+  readonly log: Issuer['log'];
+}
+
+export interface OpenIssuer {
+  readonly handler: CephxServiceHandler;
+  /** For the sidecar's routes. */
+  readonly ring: KeyServerRing;
+  /** The health codes that are raised now. Throws StoreError. */
+  health(): Promise<HealthCheck[]>;
+  /** Stops following the store and forgets all secrets. The store stays open. */
+  close(): Promise<void>;
+}
+
+/** Throws StoreError. */
+export async function openIssuer(options: IssuerOptions): Promise<OpenIssuer> {
+  const { store, engine, random, clock, log, exchangeKeys } = options;
+  const failed = (error: unknown): void => {
+    log({ level: 'error', event: 'issuer', message: error instanceof Error ? error.message : '' });
+  };
+  const ttls = options.ttls === undefined ? {} : { ttls: options.ttls };
+  const keyServer = await KeyServer.open({ store, engine, random, failed, ...ttls }, clock());
+  const revocations = await Revocations.open(store, engine);
+  const issuer: Issuer = {
+    ...{ engine, store, keyServer, revocations, random, clock, log },
+    sealer: options.sealer,
+    globalIds: new GlobalIds(store),
+    uses: new KeyUses(),
+    policy: options.policy ?? {},
+    ciphers: options.ciphers ?? {},
+    allowInsecureGlobalIdReclaim: options.allowInsecureGlobalIdReclaim ?? false,
+    autoCommit: options.autoCommit ?? false,
+  };
+  const exchanges = new Exchanges(exchangeKeys, random(EXCHANGE_INSTANCE_LEN));
+  const stop = new AbortController();
+  const { signal } = stop;
+  const following = [
+    retried(() => followRotation(store, keyServer, clock, signal), signal, failed),
+    retried(() => revocations.follow(signal), signal, failed),
+  ];
+  return {
+    handler: new CephxServiceHandler(issuer, exchanges),
+    ring: new KeyServerRing(keyServer),
+    health: () => readHealth(issuer),
+    async close() {
+      stop.abort();
+      await Promise.all(following);
+      keyServer.close();
+    },
+  };
+}
+
+/** Looks at every entity and every rotating secret. Throws StoreError. */
+export async function readHealth(
+  issuer: Pick<Issuer, 'store' | 'keyServer' | 'ciphers'>,
+): Promise<HealthCheck[]> {
+  const { store, keyServer, ciphers: options } = issuer;
+  const entities: { entity: string; keyType: string | undefined }[] = [];
+  const first = { prefix: ENTITIES.prefix, timeoutMs: STORE_TIMEOUT_MS };
+  let page = await store.list(first);
+  for (;;) {
+    for (const { key, value } of page.entries) {
+      const { key: encoded } = ENTITIES.decode(value);
+      entities.push({ entity: ENTITIES.id(key), keyType: typeOf(encoded) });
+      encoded.fill(0);
+      value.fill(0);
+    }
+    if (page.next === undefined) break;
+    page = await store.list({ ...first, at: page.snapshot, after: page.next });
+  }
+  const rotating = ROTATING_SERVICES.flatMap((service) =>
+    keyServer
+      .held(service)
+      .map(({ secretId, key }) => ({ service, secretId, keyType: key.typeName })),
+  );
+  return health({ ciphers: await readCiphers(store), options, entities, rotating });
+}
+
+function typeOf(encoded: Uint8Array): string | undefined {
+  const key = CryptoKey.decode(new Reader(encoded));
+  key.wipe();
+  return key.typeName;
+}
+
+/** Follows until the end; after a failure of the store again, a little later. */
+async function retried(
+  follow: () => Promise<void>,
+  signal: AbortSignal,
+  failed: (error: unknown) => void,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await follow();
+      return;
+    } catch (error) {
+      failed(error);
+      await pause(signal);
+    }
+  }
+}
+
+function pause(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(end, FOLLOW_RETRY_MS);
+    function end(): void {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    }
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+  });
+}
+
+const FOLLOW_RETRY_MS = 1_000;
