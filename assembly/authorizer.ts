@@ -39,7 +39,7 @@ import {
 } from './abi';
 import { aesWipe } from './aes';
 import { HOST, plain } from './arena';
-import { wipe, zeroSpare } from './bytes';
+import { choose, less32, wipe, zeroSpare } from './bytes';
 import { CBC_OPEN_LEN, cbcOpen, cbcPrepareOpen } from './cbc';
 import { ENVELOPE_LEN, ENVELOPE_MAGIC } from './cryptokey';
 import { plausibility } from './plausibility';
@@ -182,7 +182,7 @@ function openAuthorize(strict: i32): u64 {
   zeroSpare(out);
   let n = 0;
   if (canAes) {
-    cbcPrepareOpen(select(infoSecret, DUMMY_SECRET, fits128), PREPARED);
+    cbcPrepareOpen(choose(infoSecret, DUMMY_SECRET, fits128), PREPARED);
     cbcOpen(PREPARED, sealed, sealedBytes, out);
     zeroSpare(out + sealedBytes);
     n = sealedBytes - stripLen(out, sealedBytes);
@@ -191,15 +191,16 @@ function openAuthorize(strict: i32): u64 {
   let opened = out;
   if (can256) {
     const second = canAes ? out + room(sealedBytes) : out;
-    const secret = select(infoSecret, DUMMY_SECRET, fits256);
-    k256PrepareOpen(secret, select(infoSecretLen, 32, fits256), USAGE_AUTHORIZE, PREPARED);
+    const secret = choose(infoSecret, DUMMY_SECRET, fits256);
+    const secretLen = choose(infoSecretLen, 32, fits256) as i32;
+    k256PrepareOpen(secret, secretLen, USAGE_AUTHORIZE, PREPARED);
     const ok = k256MacOk(PREPARED, sealed, sealedBytes);
     k256Decrypt(PREPARED, sealed, sealedBytes, second);
     zeroSpare(second + sealedBytes - 24);
     failed |= bit(CHECK_AUTHORIZE_MAC, is256 & (ok ^ 1));
     const take256 = canAes ? is256 : 1;
-    opened = select(second + 16, out, take256);
-    n = select(sealedBytes - 40, n, take256);
+    opened = choose(second + 16, out, take256);
+    n = choose(sealedBytes - 40, n, take256) as i32;
   }
   failed |= envelope(opened, n, CHECK_AUTHORIZE_ENVELOPE_SHORT, CHECK_AUTHORIZE_ENVELOPE_MAGIC);
   return failed | decodeAuthorize(opened, n, strict);
@@ -230,7 +231,7 @@ function inBuffer(n: i32): i32 {
 /** Ceph's rule (Crypto.cc): strip min(last byte, 16), look at nothing else. */
 function stripLen(p: usize, n: i32): i32 {
   const last: u32 = load<u8>(p + n - 1);
-  return select(last, 16, last < 16) as i32;
+  return choose(last, 16, less32(last, 16)) as i32;
 }
 
 /** 1 unless the padding is exactly PKCS#7. All 16 last bytes are read, whatever they say. */

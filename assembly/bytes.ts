@@ -45,6 +45,11 @@ export function copySmall(to: usize, from: usize, n: i32): void {
   for (; i < n; i++) store<u8>(to + i, load<u8>(from + i));
 }
 
+/** a where flag is 1, b where it is 0. Not `select`, which an engine may turn into a branch. */
+export function choose(a: usize, b: usize, flag: i32): usize {
+  return b ^ ((a ^ b) & ((0 - flag) as usize));
+}
+
 /** 1 if x is 0, else 0, without a branch. */
 export function isZero64(x: u64): i32 {
   return ((~x & (x - 1)) >> 63) as i32;

@@ -119,13 +119,14 @@ export function verifyRecord(record: usize, index: i32): void {
   const proven = (failed & AUTHENTICATION_BITS) == 0;
   if (proven) failed |= judge(service);
   verdictOf(failed, proven);
-  const decoded = (failed & TICKET_BITS) == 0;
-  if (proven || (decoded && flags & FLAG_UNPROVEN)) fillHead(proven);
-  if ((proven && failed == 0) || (decoded && flags & FLAG_UNPROVEN)) {
+  // The flag first: without it no branch may depend on what was in the ticket.
+  const unproven = (flags & FLAG_UNPROVEN) != 0 && (failed & TICKET_BITS) == 0;
+  if (proven || unproven) fillHead(proven);
+  if ((proven && failed == 0) || unproven) {
     if (flags & FLAG_TAIL) fillTail();
   }
   if (proven) answer(record, flags, failed, index);
-  else if (decoded && flags & FLAG_UNPROVEN && flags & FLAG_SECRETS) putSecrets(index, 0);
+  else if (unproven && flags & FLAG_SECRETS) putSecrets(index, 0);
   authorizerWipe();
   replyWipe();
 }

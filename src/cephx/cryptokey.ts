@@ -57,7 +57,7 @@ export class CryptoKey {
   constructor(type: number, created: Utime, secret: Uint8Array) {
     this.type = type;
     this.created = created;
-    // A slice of a Node Buffer would share its bytes.
+    // A slice of a subclass of Uint8Array may share its bytes.
     this.#secret = new Uint8Array(secret);
   }
 

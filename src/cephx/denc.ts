@@ -56,7 +56,7 @@ export class Reader {
   #at = 0;
 
   constructor(bytes: Uint8Array) {
-    // Not the array itself: a slice of a Node Buffer would share its bytes.
+    // Not the array itself: a slice of a subclass of Uint8Array may share its bytes.
     this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }

@@ -173,7 +173,7 @@ export class SidecarClient {
 
   /** Ends a session. Throws RequestError. */
   async release(session: string): Promise<void> {
-    await this.#call(`/v1/sessions/${encodeURIComponent(session)}/release`, {});
+    await this.#call(`/v1/sessions/${encodeURIComponent(session)}/release`, undefined);
   }
 
   async #decide(path: string, request: unknown): Promise<Decision> {
@@ -189,7 +189,8 @@ export class SidecarClient {
   }
 
   async #call(path: string, request: unknown): Promise<Uint8Array> {
-    const payload = new TextEncoder().encode(JSON.stringify(request));
+    const text = request === undefined ? '' : JSON.stringify(request);
+    const payload = new TextEncoder().encode(text);
     const headers = { 'content-type': 'application/json' };
     const { response, bytes } = await post(this.#options, path, headers, payload);
     if (!response.ok) throw problem(response.status, bytes);

@@ -17,6 +17,11 @@ const FORMS: Readonly<Record<string, LongForm>> = {
     env: { FUZZ_CASES: '1000000' },
     about: '10^6 authorizers through each build, beside the twin',
   },
+  dudect: {
+    suite: 'test/dudect.test.ts',
+    env: { DUDECT_SECONDS: '1200' },
+    about: '20 minutes of timing, |t| < 4.5',
+  },
   oracle: {
     suite: 'test/http-oracle.test.ts',
     env: { ORACLE_CASES: '1000000' },
