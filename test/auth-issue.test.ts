@@ -1,5 +1,6 @@
 /**
- * The whole circle: login, service ticket, authorizer, and the core accepts it; and the rules on the
+ * The whole circle: login, service ticket, authorizer, and the core accepts it; and the rules on
+ * the
  * way (global_id, pending keys, ciphers, statuses, what may not be told apart).
  */
 

@@ -1,6 +1,8 @@
 /**
- * The client against sessions recorded from real clients and monitors (16.2.15, and the one login of
- * 19.2.6): what the monitor sent and the random numbers that the client drew go in, and the client's
+ * The client against sessions recorded from real clients and monitors (16.2.15, and the one login
+ * of
+ * 19.2.6): what the monitor sent and the random numbers that the client drew go in, and the
+ * client's
  * messages must come out byte for byte.
  */
 

@@ -1,4 +1,6 @@
-/** Constant time, measured: ciphers, hashes, and the whole verify over the places where it fails. */
+/**
+ * Constant time, measured: ciphers, hashes, and the whole verify over the places where it fails.
+ */
 
 import { describe, expect, it } from 'vitest';
 import * as abi from '../assembly/abi.ts';

@@ -1,9 +1,12 @@
 /** Recorded conversations with a real monitor, byte for byte, in both directions. */
 
 import { beforeAll, describe, expect, it } from 'vitest';
+import { ENTITY_TYPE_AUTH } from '../assembly/abi.ts';
+import { CephxClientHandler } from '../src/cephx/client.ts';
 import { CryptoKey } from '../src/cephx/cryptokey.ts';
-import { Writer } from '../src/cephx/denc.ts';
+import { Reader, Writer } from '../src/cephx/denc.ts';
 import { parseEntityName } from '../src/cephx/protocol.ts';
+import { openRotatingSecrets, openTicketReply } from '../src/cephx/ticket.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { encodeBanner } from '../src/mon/banner.ts';
 import { ClientConnection, type ConnectionEvent } from '../src/mon/connection.ts';
@@ -11,7 +14,6 @@ import * as control from '../src/mon/control.ts';
 import { crcFraming, type Framing, LIMITS_AFTER_AUTH, secureFraming } from '../src/mon/frame.ts';
 import { FrameReader } from '../src/mon/framereader.ts';
 import { gcmStreams, type Revision } from '../src/mon/gcm.ts';
-import { CephxLogin, openRotatingReply, openTickets } from '../src/mon/login.ts';
 import {
   MSG_AUTH_REPLY,
   MSG_MON_COMMAND_ACK,
@@ -99,11 +101,9 @@ describe.each(
   ),
 )('our client in %s', (_, session) => {
   it('says what the recorded one said, and understands the monitor', () => {
-    const { sent, events } = replayClient(session, 1 << 20);
+    const { sent, handler } = replayClient(session, 1 << 20);
     expect(sent).toBe(recordedBytes(session, 'client'));
-    expect(`${(events[0] as { session: { globalId: bigint } }).session.globalId}`).toBe(
-      session.global_id,
-    );
+    expect(`${handler.tickets.globalId}`).toBe(session.global_id);
   });
 
   it('does so when the bytes come one by one', () => {
@@ -111,9 +111,10 @@ describe.each(
   });
 
   it('opens what the messages hold', () => {
-    const { events } = replayClient(session, 1 << 20);
-    const open = events[0] as Extract<ConnectionEvent, { kind: 'open' }>;
-    expect(open.session.grant.sessionKey.toBase64()).toBe(session.auth_session_key);
+    const { events, handler } = replayClient(session, 1 << 20);
+    expect(events[0]).toEqual({ kind: 'open', isSecure: session.mode === 'secure' });
+    const { sessionKey } = handler.tickets.held(ENTITY_TYPE_AUTH)!;
+    expect(sessionKey.toBase64()).toBe(session.auth_session_key);
     const sealer = engineSealer(engine);
     for (const event of events) {
       if (event.kind !== 'message') continue;
@@ -128,11 +129,13 @@ describe.each(
       const { result, payload } = openAuthReply(message);
       expect(result).toBe(0);
       if (session.entity === 'client.admin') {
-        const tickets = openTickets(sealer, open.session, payload);
+        const reader = new Reader(payload.subarray(RESPONSE_HEADER_LEN));
+        const tickets = openTicketReply(sealer, sessionKey, reader);
         expect(tickets.map(({ serviceId }) => serviceId)).toEqual([1, 4]);
       } else {
         const key = CryptoKey.fromBase64(session.key);
-        const { secrets, maxVersion } = openRotatingReply(sealer, key, payload);
+        const sealed = payload.subarray(RESPONSE_HEADER_LEN);
+        const { secrets, maxVersion } = openRotatingSecrets(sealer, key, sealed);
         expect([...secrets.keys()]).toEqual([1n, 2n, 3n]);
         expect(maxVersion).toBe(3n);
       }
@@ -175,8 +178,9 @@ function replayClient(session: RecordedSession, pieceLen: number) {
   const decoded = (frame: string) => stream.find((each) => each.frame === frame)!.decoded!;
   const sealer = engineSealer(engine);
   const challenge = new Writer().u64(BigInt(session.client_challenge)).finish();
-  const login = new CephxLogin({
+  const handler = new CephxClientHandler({
     sealer,
+    clock: () => 0n,
     random: () => challenge,
     name: parseEntityName(session.entity)!,
     key: CryptoKey.fromBase64(session.key),
@@ -184,7 +188,7 @@ function replayClient(session: RecordedSession, pieceLen: number) {
   const addresses = decoded('CLIENT_IDENT').addrs as { nonce: number }[];
   const connection = new ClientConnection({
     sealer,
-    login,
+    handler,
     target: { type: 'v2', nonce: 0, ...session.monitor },
     nonce: addresses[0]!.nonce,
     modes: [session.mode === 'crc' ? control.MODE_CRC : control.MODE_SECURE],
@@ -210,7 +214,7 @@ function replayClient(session: RecordedSession, pieceLen: number) {
       sent += toHex(connection.takeOutput());
     }
   }
-  return { sent, events };
+  return { sent, events, handler };
 }
 
 interface RecordedAck {
@@ -234,6 +238,7 @@ function label({ protocol, mode, entity }: RecordedSession): string {
   return `${protocol} ${mode}, ${entity}`;
 }
 
+const RESPONSE_HEADER_LEN = 6;
 const PAYLOADS: readonly control.Payload<never>[] = [
   control.HELLO,
   control.AUTH_REQUEST,

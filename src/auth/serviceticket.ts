@@ -61,7 +61,9 @@ export async function answerServiceTickets(issuer: Issuer, body: Uint8Array): Pr
   }
 }
 
-/** Tickets for the services of a mask; bits of AUTH, of no service, and of none ready are skipped. */
+/**
+ * Tickets for the services of a mask; bits of AUTH, of no service, and of none ready are skipped.
+ */
 export function grantServices(
   issuer: Issuer,
   principal: Principal,
@@ -175,8 +177,10 @@ export function judgeAuthorizer(
 
 /**
  * Whether part b is what a client seals before any challenge: version 2, have_challenge and
- * plus_one zero. Ceph does not look. But under `aes` everything that the monitor seals with the AUTH
- * session key decodes as a CephXAuthorize of another version, and a changed second block as one with
+ * plus_one zero. Ceph does not look. But under `aes` everything that the monitor seals with the
+ * AUTH
+ * session key decodes as a CephXAuthorize of another version, and a changed second block as one
+ * with
  * other fields: with this, neither a reflected reply nor an altered copy is an authorizer.
  */
 function isFirstAuthorize(issuer: Issuer, key: CryptoKey, authorizer: Uint8Array): boolean {

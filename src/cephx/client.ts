@@ -3,7 +3,8 @@
  * CephxClientHandler), its tickets, authorizers for services, and a client over HTTP. No Node API.
  *
  *   INIT -hello-> WAIT_CHALLENGE -authenticate-> WAIT_TICKET -> READY -> authorizers
- *                                                               READY -> WAIT_TICKETS, WAIT_ROTATING
+ *                                                               READY -> WAIT_TICKETS,
+ * WAIT_ROTATING
  */
 
 import { ENTITY_TYPE_AUTH, SESSION_SECRET_LEN_MAX } from '../../assembly/abi.ts';

@@ -135,7 +135,8 @@ export class TicketManager {
 }
 
 /**
- * One connection to a service: our authorizer, at most one challenge, and the proof that the service
+ * One connection to a service: our authorizer, at most one challenge, and the proof that the
+ * service
  * could read it. Only after `verifyReply` said yes has anybody been authenticated to us.
  */
 export class ServiceAuthorizer {
@@ -213,7 +214,8 @@ export class ServiceAuthorizer {
         return fail('reply.connection_secret');
       }
       // `aes` has no MAC, and Ceph looks neither at the padding nor at what stands before it: an
-      // altered last block passes once in 65,536 tries. It has one genuine form, so we ask for that.
+      // altered last block passes once in 65,536 tries. It has one genuine form, so we ask for
+      // that.
       if (sessionKey.type === KEY_TYPE_AES) {
         const genuine = sealAuthorizeReply(this.#sealer, sessionKey, nonce, secret, ZEROS);
         if (!equalBytes(genuine, sealedReply)) return fail('reply.form');

@@ -28,7 +28,8 @@ export async function cephxRequestRoute(c: Context<AppEnv>, deps: AppDeps): Prom
   const issuer = issuerOf(deps);
   const payload = await payloadOf(c, deps, REQUEST_LEN_MAX);
   const exchange = c.req.header(EXCHANGE_HEADER);
-  // There is no connection whose secret could be agreed on: the empty one is sealed, as in crc mode.
+  // There is no connection whose secret could be agreed on: the empty one is sealed, as in crc
+  // mode.
   const context = { connection: 'crc', source: c.get('caller').id } as const;
   const answer = await issuer.request(payload, exchange, context);
   const { globalId } = answer;

@@ -7,8 +7,9 @@
  * connection is of no use.
  */
 
-import { ENTITY_TYPE_CLIENT, ENTITY_TYPE_MON } from '../../assembly/abi.ts';
-import type { Sealer } from '../cephx/cryptokey.ts';
+import { ENTITY_TYPE_AUTH, ENTITY_TYPE_CLIENT, ENTITY_TYPE_MON } from '../../assembly/abi.ts';
+import type { CephxClientHandler, ClientStep } from '../cephx/client.ts';
+import type { CryptoKey, Sealer } from '../cephx/cryptokey.ts';
 import { DecodeError, equalBytes, Writer } from '../cephx/denc.ts';
 import { handshakeSignature } from '../cephx/signature.ts';
 import { type EntityAddress, formatAddress, sameAddress } from './address.ts';
@@ -25,15 +26,15 @@ import {
 } from './frame.ts';
 import { FrameReader, type Read } from './framereader.ts';
 import { type GcmStreams, gcmStreams } from './gcm.ts';
-import type { AuthSession, CephxLogin } from './login.ts';
 import { type Message, messageFrame, type OutgoingMessage, openMessage } from './message.ts';
-import { identRefused, loginRefused } from './refusals.ts';
+import { identRefused, loginRefused, unwrap } from './refusals.ts';
 
 export interface ConnectionOptions {
   readonly sealer: Sealer;
   /** The address that was dialled. */
   readonly target: EntityAddress;
-  readonly login: CephxLogin;
+  /** Logs in; on this connection nobody else uses it before it is open. */
+  readonly handler: CephxClientHandler;
   /** Tells our connections apart in the monitor's log: any u32. */
   readonly nonce: number;
   /** Takes crc mode where the monitor does not offer secure mode. */
@@ -46,7 +47,7 @@ export interface ConnectionOptions {
 }
 
 export type ConnectionEvent =
-  | { readonly kind: 'open'; readonly session: AuthSession; readonly isSecure: boolean }
+  | { readonly kind: 'open'; readonly isSecure: boolean }
   | { readonly kind: 'message'; readonly message: Message }
   | { readonly kind: 'keepalive_ack'; readonly stamp: Uint8Array };
 
@@ -72,7 +73,8 @@ export class ClientConnection {
   #sent: Uint8Array[] = [];
   #received: Uint8Array[] = [];
   #ownHost = '';
-  #session: AuthSession | undefined;
+  /** Of the AUTH ticket, from AUTH_DONE on. */
+  #sessionKey: CryptoKey | undefined;
   #seqOut = 0n;
   #seqIn = 0n;
 
@@ -145,7 +147,7 @@ export class ClientConnection {
 
   /** Keeps what was read for our signature, while that is open. */
   #kept<T>(read: Read<T> | undefined): T | undefined {
-    if (read !== undefined && this.#session === undefined) this.#received.push(...read.raw);
+    if (read !== undefined && this.#sessionKey === undefined) this.#received.push(...read.raw);
     return read?.value;
   }
 
@@ -156,9 +158,9 @@ export class ClientConnection {
     if ((supported & FEATURE_REVISION_1) === 0n) {
       throw protocolError('banner', 'the monitor speaks msgr2.0 only');
     }
-    const { target, login, entityType = ENTITY_TYPE_CLIENT } = this.#options;
+    const { target, handler, entityType = ENTITY_TYPE_CLIENT } = this.#options;
     this.#sendControl(control.HELLO, { entityType, peerAddress: target });
-    const payload = login.request();
+    const payload = handler.hello();
     const method = control.METHOD_CEPHX;
     this.#sendControl(control.AUTH_REQUEST, { method, modes: this.#modes, payload });
     this.#step = 'HELLO';
@@ -213,7 +215,9 @@ export class ClientConnection {
   }
 
   #onChallenge(payload: Uint8Array): void {
-    this.#sendControl(control.AUTH_REQUEST_MORE, this.#options.login.prove(payload));
+    const step = unwrap(this.#options.handler.receive(payload), 'AUTH_REPLY_MORE');
+    if (step.kind !== 'send') throw protocolError('AUTH_REPLY_MORE', 'it is no challenge');
+    this.#sendControl(control.AUTH_REQUEST_MORE, step.payload);
     this.#step = 'AUTH_DONE';
   }
 
@@ -221,10 +225,16 @@ export class ClientConnection {
     if (!this.#modes.includes(mode)) {
       throw protocolError('AUTH_DONE', `connection mode ${mode}, which we did not offer`);
     }
-    const { sealer, login } = this.#options;
-    const { session, connectionSecret } = login.finish(globalId, payload);
-    const signature = handshakeSignature(sealer, session.grant.sessionKey, this.#transcript(true));
-    this.#session = session;
+    const { sealer, handler } = this.#options;
+    const connection = mode === control.MODE_SECURE ? 'secure' : 'crc';
+    const step: ClientStep = unwrap(
+      handler.receive(payload, { globalId, connection }),
+      'AUTH_DONE',
+    );
+    if (step.kind !== 'login') throw protocolError('AUTH_DONE', 'it is no login reply');
+    const { connectionSecret } = step;
+    this.#sessionKey = handler.tickets.held(ENTITY_TYPE_AUTH)!.sessionKey;
+    const signature = handshakeSignature(sealer, this.#sessionKey, this.#transcript(true));
     if (mode === control.MODE_SECURE) {
       this.#streams = gcmStreams(connectionSecret, 'client', 1);
       this.#framing = secureFraming(1, this.#streams);
@@ -239,8 +249,7 @@ export class ClientConnection {
 
   #onSignature(signature: Uint8Array): void {
     const { sealer, nonce, target } = this.#options;
-    const { sessionKey } = this.#session!.grant;
-    const expected = handshakeSignature(sealer, sessionKey, this.#transcript(false));
+    const expected = handshakeSignature(sealer, this.#sessionKey, this.#transcript(false));
     this.#sent = [];
     if (!equalBytes(signature, expected) || equalBytes(signature, NO_SIGNATURE)) {
       throw protocolError('AUTH_SIGNATURE', 'it is not of the bytes that we sent');
@@ -265,11 +274,7 @@ export class ClientConnection {
     }
     if ((required & ~FEATURES) !== 0n) throw identRefused(required & ~FEATURES);
     this.#step = 'messages';
-    this.#events.push({
-      kind: 'open',
-      session: this.#session!,
-      isSecure: this.#streams !== undefined,
-    });
+    this.#events.push({ kind: 'open', isSecure: this.#streams !== undefined });
   }
 
   #onSessionFrame(frame: Frame): void {
@@ -314,7 +319,7 @@ export class ClientConnection {
   }
 
   #send(bytes: Uint8Array): void {
-    if (this.#session === undefined) this.#sent.push(bytes);
+    if (this.#sessionKey === undefined) this.#sent.push(bytes);
     this.#output.bytes(bytes);
   }
 }

@@ -57,7 +57,8 @@ export function secureFraming(revision: Revision, streams: GcmStreams): Framing 
 /**
  * Preamble, 32 bytes.
  *
- *   0 u8 tag · 1 u8 count · 2 4 x { u32 length · u16 alignment } · 26 u8 flags · 27 u8 0 · 28 u32 crc
+ *   0 u8 tag · 1 u8 count · 2 4 x { u32 length · u16 alignment } · 26 u8 flags · 27 u8 0 · 28 u32
+ * crc
  */
 function encodePreamble({ tag, segments }: Frame): Uint8Array {
   const count = segments.length;

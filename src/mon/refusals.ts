@@ -1,7 +1,7 @@
 /** What a monitor's refusal means to whoever runs us. */
 
 import { type AuthBadMethod, METHOD_CEPHX, MODE_CRC, MODE_SECURE } from './control.ts';
-import { MonError } from './errors.ts';
+import { MonError, protocolError } from './errors.ts';
 
 /** AUTH_BAD_METHOD. The monitor does not tell a wrong key from an unknown name. */
 export function loginRefused({ result, methods, modes }: AuthBadMethod): MonError {
@@ -12,6 +12,18 @@ export function loginRefused({ result, methods, modes }: AuthBadMethod): MonErro
 export function identRefused(mask: bigint): MonError {
   const text = `0x${mask.toString(16)}`;
   return new MonError('mon.refused', `cannot use the monitor: it wants features ${text} of us`);
+}
+
+/** The value of a step of cephx; a failure is MonError. */
+export function unwrap<T>(result: ClientResult<T>, what: string): T {
+  if (result.ok) return result.value;
+  const { reason, status } = result;
+  if (reason !== 'request.refused') throw protocolError(what, reason);
+  throw new MonError(
+    'mon.refused',
+    `cannot go on with ${what}: the monitor said ${status}`,
+    status,
+  );
 }
 
 function why(result: number, methods: readonly number[], modes: readonly number[]): string {
