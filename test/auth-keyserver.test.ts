@@ -229,7 +229,15 @@ describe('key server', () => {
   test('as the ring of the sidecar', async () => {
     const one = await open(new MemoryStore(), NOW_NS);
     const ring = new KeyServerRing(one.server);
-    expect([ring.size, ring.snapshot]).toEqual([9, one.server.snapshot]);
+    expect([ring.size, ring.snapshot]).toEqual([15, one.server.snapshot]);
+    expect(ring.facts.filter(({ serviceId }) => serviceId === 4)[1]).toEqual({
+      service: 'osd',
+      serviceId: 4,
+      secretId: 2n,
+      keyType: 'aes256k',
+      createdNs: NOW_NS,
+      expiresNs: NOW_NS + 2n * HOUR_NS,
+    });
     ring.advance(NOW_NS + HOUR_NS);
     ring.advance(NOW_NS + 2n * HOUR_NS);
     await new Promise((resolve) => setTimeout(resolve, 5));

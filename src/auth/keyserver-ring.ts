@@ -3,11 +3,24 @@
  * over what other processes change.
  */
 
+import { utimeNs } from '../cephx/denc.ts';
+import { ENTITY_TYPES } from '../cephx/protocol.ts';
 import { ROTATING } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import { followRecords } from './follow.ts';
-import type { KeyServer } from './keyserver.ts';
+import { type KeyServer, ROTATING_SERVICES } from './keyserver.ts';
 import { STORE_TIMEOUT_MS } from './storecalls.ts';
+
+/** A rotating secret without its key. */
+export interface RingFact {
+  readonly service: string;
+  /** Entity type of the service. */
+  readonly serviceId: number;
+  readonly secretId: bigint;
+  readonly keyType: string;
+  readonly createdNs: bigint;
+  readonly expiresNs: bigint;
+}
 
 export class KeyServerRing {
   readonly #keyServer: KeyServer;
@@ -20,10 +33,22 @@ export class KeyServerRing {
     return this.#keyServer.snapshot;
   }
 
-  /** Secrets whose authorizers are verified here. */
   get size(): number {
-    const services = ['osd', 'mds', 'mgr'] as const;
-    return services.reduce((sum, service) => sum + this.#keyServer.held(service).length, 0);
+    return this.facts.length;
+  }
+
+  /** What may be told of the secrets that are held. */
+  get facts(): RingFact[] {
+    return ROTATING_SERVICES.flatMap((service) =>
+      this.#keyServer.held(service).map(({ secretId, key, expiresNs }) => ({
+        service,
+        serviceId: ENTITY_TYPES[service]!,
+        secretId,
+        keyType: key.typeName ?? 'none',
+        createdNs: utimeNs(key.created),
+        expiresNs,
+      })),
+    );
   }
 
   /**
