@@ -258,8 +258,10 @@ export class Engine {
       );
     }
     this.#request.set(records);
-    const replies = (granted & abi.FLAG_REPLY) !== 0;
-    this.#host.set(host, granted, replies ? abi.BATCH_RECORDS_MAX * RANDOM_PER_RECORD : 0);
+    // As many replies as records of this length could ask for.
+    const most = Math.min(abi.BATCH_RECORDS_MAX, Math.ceil(records.length / abi.VERIFY_LEN));
+    const replies = (granted & abi.FLAG_REPLY) !== 0 ? most : 0;
+    this.#host.set(host, granted, replies * RANDOM_PER_RECORD);
     this.#host.setChallenges(challenges);
     const bytes = this.#core.run(records.length);
     return new Uint8Array(this.#core.memory.buffer, this.#response, bytes);

@@ -11,6 +11,7 @@ import { cephxHelloRoute, cephxRequestRoute } from './cephx.ts';
 import { checkRoute, releaseRoute } from './check.ts';
 import { checksRoute } from './checks.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
+import { framesRoute } from './frames.ts';
 import { livezRoute, readyzRoute, versionRoute } from './operations.ts';
 import { Problem } from './problem.ts';
 import { signRoute, signVerifyRoute } from './sign.ts';
@@ -44,7 +45,9 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
     }
     app.all(path, () => wrongMethod(Object.keys(routes)));
   }
-  for (const [path, routes] of Object.entries(CALLER_ROUTES)) {
+  const frames = { '/v1/frames': { POST: framesRoute(deps) } };
+  const callerRoutes: typeof CALLER_ROUTES = { ...CALLER_ROUTES, ...frames };
+  for (const [path, routes] of Object.entries(callerRoutes)) {
     for (const [method, route] of Object.entries(routes)) {
       app.on(method, path, (c) => {
         c.set('caller', callerOf(c.req.raw, c.env.listener));

@@ -216,6 +216,11 @@ function requireJson(request: Request): void {
   if (!/^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i.test(type)) {
     throw new Problem('body.content_type', 'the content-type is not application/json');
   }
+  refuseEncoded(request);
+}
+
+/** Throws Problem `body.content_type` for a body that would have to be unpacked. */
+export function refuseEncoded(request: Request): void {
   if (request.headers.has('content-encoding')) {
     throw new Problem('body.content_type', 'a content-encoding is not accepted');
   }

@@ -7,6 +7,7 @@
 export const PROBLEM_STATUS = {
   'body.not_json': 400,
   'body.incomplete': 400,
+  'body.not_frames': 400,
   'field.unknown': 400,
   'field.missing': 400,
   'field.type': 400,

@@ -18,7 +18,13 @@ import { encodeBase64, formatTime } from './codec.ts';
 import { answer, type Decision, denial, reasonOf } from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { peer, service } from './fields.ts';
-import { bindingOf, challengeOf, type Freshness, freshnessOf } from './freshness.ts';
+import {
+  bindingOf,
+  challengeOf,
+  type Freshness,
+  type FreshnessRequest,
+  freshnessOf,
+} from './freshness.ts';
 import { ERRNO_VERIFY } from './reasons.ts';
 import { makeReceipt } from './tokens.ts';
 
@@ -158,7 +164,7 @@ function accepted(
     connection_secret:
       secrets?.connectionSecret === undefined ? undefined : encodeBase64(secrets.connectionSecret),
     session: handle,
-    receipt: receiptOf(deps, caller, request, freshness, answeredNs),
+    receipt: receiptOf(deps, caller, request.service.id, request, freshness, answeredNs),
   };
   secrets?.sessionKey.fill(0);
   secrets?.connectionSecret?.fill(0);
@@ -166,16 +172,17 @@ function accepted(
 }
 
 /** A receipt for this connection; none for a connection that the caller did not name. */
-function receiptOf(
+export function receiptOf(
   deps: AppDeps,
   caller: Caller,
-  request: Request,
+  service: number,
+  request: FreshnessRequest,
   freshness: Freshness,
   answeredNs: bigint,
 ): string | undefined {
   if (request.connection === undefined) return undefined;
   if (freshness.kind !== 'issued' && freshness.kind !== 'receipt') return undefined;
-  const binding = bindingOf(caller, request.service.id, request);
+  const binding = bindingOf(caller, service, request);
   if (binding === undefined) return undefined;
   return makeReceipt(deps.state.keys, binding, { mode: freshness.mode, answeredNs });
 }

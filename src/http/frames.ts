@@ -1,0 +1,82 @@
+/**
+ * POST /v1/frames: records in the core's own layout, as many as a call holds, answered in order
+ * (interface section 3.4). The same stream is spoken on the frames socket.
+ */
+
+import type { Context } from 'hono';
+import { BATCH_RECORDS_MAX } from '../../assembly/abi.ts';
+import { frameEnd } from '../frames/layout.ts';
+import { readBytes, refuseEncoded } from './body.ts';
+import { type Caller, requireRight } from './callers.ts';
+import type { AppDeps, AppEnv } from './deps.ts';
+import { FrameHost } from './framehost.ts';
+import { FrameOwner } from './frameowners.ts';
+import { Problem } from './problem.ts';
+
+/** The route, with the sessions that were opened through it. */
+export function framesRoute(deps: AppDeps): (c: Context<AppEnv>) => Promise<Response> {
+  const host = new FrameHost(deps);
+  const owners = new Map<string, FrameOwner>();
+  return async (c) => {
+    const caller = c.get('caller');
+    requireRight(caller, 'verify', 'this call');
+    requireFrames(c.req.raw);
+    const bytes = await readBytes(c.req.raw, deps.body);
+    requireWhole(bytes);
+    const owner = ownerOf(owners, caller);
+    return new Response(join(host.answer(owner, bytes)), {
+      headers: { 'content-type': FRAMES_TYPE },
+    });
+  };
+}
+
+/** All calls of a caller are one owner: it cannot be seen which of them belong together. */
+function ownerOf(owners: Map<string, FrameOwner>, caller: Caller): FrameOwner {
+  let owner = owners.get(caller.id);
+  if (owner === undefined) {
+    owner = new FrameOwner(caller, caller.id);
+    owners.set(caller.id, owner);
+  }
+  // What a token may ask can have changed since.
+  owner.caller = caller;
+  // No call continues another one.
+  owner.previous = 0n;
+  return owner;
+}
+
+function requireFrames(request: Request): void {
+  const type = request.headers.get('content-type') ?? '';
+  if (!/^application\/octet-stream\s*$/i.test(type)) {
+    throw new Problem('body.content_type', `the content-type is not ${FRAMES_TYPE}`);
+  }
+  refuseEncoded(request);
+}
+
+/** Every length must be right before anything is answered: a wrong one shifts all that follow. */
+function requireWhole(bytes: Uint8Array): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let at = 0;
+  for (let count = 0; at < bytes.length; count++) {
+    const end = bytes.length - at < 4 ? -1 : frameEnd(view, at);
+    if (end < 0 || end > bytes.length) {
+      throw new Problem('body.not_frames', `record ${count} has a length that cannot be right`);
+    }
+    if (count === BATCH_RECORDS_MAX) {
+      throw new Problem('body.too_large', `the body has more than ${BATCH_RECORDS_MAX} records`);
+    }
+    at = end;
+  }
+}
+
+function join(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
+const FRAMES_TYPE = 'application/octet-stream';
