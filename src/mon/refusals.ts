@@ -1,5 +1,6 @@
 /** What a monitor's refusal means to whoever runs us. */
 
+import type { ClientResult } from '../cephx/client.ts';
 import { type AuthBadMethod, METHOD_CEPHX, MODE_CRC, MODE_SECURE } from './control.ts';
 import { MonError, protocolError } from './errors.ts';
 
