@@ -9,6 +9,8 @@ export {
   type EntityRecord,
   GLOBAL_ID,
   type GlobalIdRecord,
+  IMPORT,
+  type ImportRecord,
   REVOCATIONS,
   type RecordKind,
   type RevocationId,
@@ -17,6 +19,8 @@ export {
   ROTATING,
   type RotatingRecord,
   type RotatingSecret,
+  STAGED,
+  type StagedId,
 } from './records.ts';
 export { openSqliteStore, type SqliteOptions } from './sqlite.ts';
 export type * from './store.ts';

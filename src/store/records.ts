@@ -79,11 +79,7 @@ export interface RevocationRecord {
   readonly comment: string;
 }
 
-export const ENTITIES: RecordKind<string, EntityRecord> = kind({
-  name: 'entity',
-  prefix: 'entity/',
-  idText: (entity) => entity,
-  idOf: (text) => (text === '' ? undefined : { id: text }),
+const ENTITY_VALUE: Pick<Parts<unknown, EntityRecord>, 'write' | 'read'> = {
   write: (out, record) => {
     out.bytes(record.key).optional(record.pendingKey).count(record.caps.size);
     for (const [service, caps] of record.caps) out.text(service).text(caps);
@@ -94,6 +90,43 @@ export const ENTITIES: RecordKind<string, EntityRecord> = kind({
     const caps = reader.list(() => [reader.text(), reader.text()] as const);
     return { key, pendingKey, caps: new Map(caps) };
   },
+};
+
+export const ENTITIES: RecordKind<string, EntityRecord> = kind({
+  name: 'entity',
+  prefix: 'entity/',
+  idText: (entity) => entity,
+  idOf: (text) => (text === '' ? undefined : { id: text }),
+  ...ENTITY_VALUE,
+});
+
+/** An entity on its way in: nobody reads it before its import is committed. */
+export interface StagedId {
+  /** Hex digits. */
+  readonly importId: string;
+  readonly entity: string;
+}
+
+export const STAGED: RecordKind<StagedId, EntityRecord> = kind({
+  name: 'staged entity',
+  prefix: 'staged/',
+  idText: (id) => `${id.importId}/${id.entity}`,
+  idOf: (text) => {
+    const [, importId, entity] = /^([0-9a-f]+)\/(.+)$/s.exec(text) ?? [];
+    return importId && entity ? { id: { importId, entity } } : undefined;
+  },
+  ...ENTITY_VALUE,
+});
+
+/** The import that is committed and not yet carried out: its staged entities replace the others. */
+export interface ImportRecord {
+  readonly importId: string;
+}
+
+export const IMPORT: RecordKind<undefined, ImportRecord> = kind({
+  ...only('import'),
+  write: (out, record) => void out.text(record.importId),
+  read: (reader) => ({ importId: reader.text() }),
 });
 
 export const ROTATING: RecordKind<string, RotatingRecord> = kind({

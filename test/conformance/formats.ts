@@ -12,6 +12,7 @@ import {
   runNetwork,
   runOsdEnforcement,
 } from './enforcement.ts';
+import { type MonTranscript, runMonTranscript } from './montranscript.ts';
 import { type CasesFile, type ObservedFile, runCases, runObserved } from './observed.ts';
 import type { Report } from './report.ts';
 import type { Rig } from './rig.ts';
@@ -55,6 +56,7 @@ const RUNNERS: Readonly<Record<string, Runner>> = {
   'cephx-lab-vectors/1': (rig, report, file: LabFile) => runSessions(rig, report, file),
   'cap cases': (rig, report, file: readonly CapCase[]) => runCapCases(rig, report, file),
   transcripts: (rig, report, file: readonly TranscriptCase[]) => runTranscripts(rig, report, file),
+  'auth-commands/1': (rig, report, file: MonTranscript) => runMonTranscript(rig, report, file),
   'caps-accept/1': (rig, report, file: AcceptFile) => runAccept(rig, report, file),
   'network-match/1': (rig, report, file: NetworkFile) => runNetwork(rig, report, file),
   'osd-enforcement/1': (rig, report, file: OsdFile) => runOsdEnforcement(rig, report, file),

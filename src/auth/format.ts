@@ -1,0 +1,117 @@
+/**
+ * Answers of commands as `json`, `json-pretty`, `xml` and `xml-pretty`, byte for byte as Ceph's
+ * Formatter writes them (Ceph: Formatter.cc, escape.cc).
+ */
+
+/** What is printed: sections know the names that XML needs and JSON does not. */
+export type Node = string | number | ObjectNode | ArrayNode;
+
+export interface ObjectNode {
+  readonly members: readonly (readonly [name: string, value: Node])[];
+}
+
+export interface ArrayNode {
+  /** The name of each item in XML. */
+  readonly item: string;
+  readonly items: readonly Node[];
+}
+
+/** The formats that are not plain; `yaml` is plain for these commands. */
+export const FORMATTED = ['json', 'json-pretty', 'xml', 'xml-pretty'] as const;
+export type Formatted = (typeof FORMATTED)[number];
+
+/** The format of a name; undefined for plain, and for what Ceph does not know. */
+export function formattedOf(name: string | undefined): Formatted | undefined {
+  return FORMATTED.find((each) => each === name);
+}
+
+/** Prints a tree; `root` is the name of the outermost element. */
+export function formatNode(root: string, node: Node, format: Formatted): string {
+  switch (format) {
+    case 'json':
+      return json(node);
+    case 'json-pretty':
+      return `${prettyJson(node, '')}\n`;
+    case 'xml':
+      return xml(root, node);
+    case 'xml-pretty':
+      // Ceph: the last element ends its line, and flushing ends one more.
+      return `${prettyXml(root, node, '')}\n`;
+  }
+}
+
+function json(node: Node): string {
+  if (typeof node === 'number') return String(node);
+  if (typeof node === 'string') return `"${escapeJson(node)}"`;
+  if ('items' in node) return `[${node.items.map(json).join(',')}]`;
+  return `{${node.members.map(([name, value]) => `"${escapeJson(name)}":${json(value)}`).join(',')}}`;
+}
+
+function prettyJson(node: Node, indent: string): string {
+  if (typeof node !== 'object') return json(node);
+  const inner = `${indent}    `;
+  const lines =
+    'items' in node
+      ? node.items.map((item) => inner + prettyJson(item, inner))
+      : node.members.map(
+          ([name, value]) => `${inner}"${escapeJson(name)}": ${prettyJson(value, inner)}`,
+        );
+  const [open, close] = 'items' in node ? '[]' : '{}';
+  return lines.length === 0
+    ? `${open}${close}`
+    : `${open}\n${lines.join(',\n')}\n${indent}${close}`;
+}
+
+function xml(name: string, node: Node): string {
+  const element = elementName(name);
+  const content = typeof node === 'object' ? childrenOf(node).map(([n, v]) => xml(n, v)) : [];
+  const text = typeof node === 'object' ? content.join('') : escapeXml(String(node));
+  return `<${element}>${text}</${element}>`;
+}
+
+function prettyXml(name: string, node: Node, indent: string): string {
+  const element = elementName(name);
+  if (typeof node !== 'object') return `${indent}${xml(name, node)}\n`;
+  const content = childrenOf(node).map(([n, v]) => prettyXml(n, v, `${indent} `));
+  return `${indent}<${element}>\n${content.join('')}${indent}</${element}>\n`;
+}
+
+function childrenOf(node: ObjectNode | ArrayNode): readonly (readonly [string, Node])[] {
+  return 'items' in node ? node.items.map((item) => [node.item, item] as const) : node.members;
+}
+
+function elementName(name: string): string {
+  return name.replaceAll(' ', '_');
+}
+
+function escapeJson(text: string): string {
+  return text.replace(JSON_SPECIAL, (char) => {
+    const short = JSON_ESCAPES[char];
+    return short ?? `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
+}
+
+function escapeXml(text: string): string {
+  return text.replace(
+    XML_SPECIAL,
+    (char) => XML_ESCAPES[char] ?? `&#x${char.charCodeAt(0).toString(16).padStart(2, '0')};`,
+  );
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what has to be escaped
+const JSON_SPECIAL = /["\\\u0000-\u001f\u007f]/g;
+const JSON_ESCAPES: Readonly<Record<string, string>> = {
+  '"': '\\"',
+  '\\': '\\\\',
+  '\n': '\\n',
+  '\t': '\\t',
+};
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what has to be escaped
+const XML_SPECIAL = /[<>&'"\u0000-\u0008\u000b-\u001f\u007f]/g;
+const XML_ESCAPES: Readonly<Record<string, string>> = {
+  '<': '&lt;',
+  '>': '&gt;',
+  '&': '&amp;',
+  "'": '&apos;',
+  '"': '&quot;',
+};

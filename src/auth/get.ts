@@ -1,0 +1,113 @@
+/** The commands that only look: get, get-key and its other names, export, ls. */
+
+import { type EntityName, formatEntityName } from '../cephx/protocol.ts';
+import { formatEntity, type KeyRingEntity } from '../keyring/keyring.ts';
+import { sorted } from './capwords.ts';
+import {
+  type Call,
+  type CommandReply,
+  done,
+  EINVAL,
+  ENOENT,
+  printed,
+  Refusal,
+  until16,
+} from './command.ts';
+import { TEXTS } from './commandtexts.ts';
+import { entityNameOf } from './entities.ts';
+import type { ArrayNode, Node, ObjectNode } from './format.ts';
+
+export async function get(call: Call): Promise<CommandReply> {
+  if (call.entity === '') throw new Refusal(EINVAL, TEXTS.invalidCommand);
+  const name = nameOf(call);
+  const entity = await call.db.find(name);
+  if (entity === undefined) throw new Refusal(ENOENT, TEXTS.failedToFind(call.entity));
+  return done(until16(call, TEXTS.exportedKeyring(call.entity)), keyringText(call, name, entity));
+}
+
+export async function getKey(call: Call): Promise<CommandReply> {
+  const name = call.entity === '' ? undefined : nameOf(call);
+  const entity = name && (await call.db.find(name));
+  if (entity === undefined) throw new Refusal(ENOENT, TEXTS.doNotHave(call.entity));
+  return done('', keyText(call, entity, ''));
+}
+
+/** Ceph: unlike `get` this never looks into the monitor's own keyring. */
+export async function exportKeyring(call: Call): Promise<CommandReply> {
+  const name = call.entity === '' ? undefined : nameOf(call);
+  if (name !== undefined) {
+    const entity = await call.db.find(name);
+    if (entity === undefined || entity === call.db.own(name)) {
+      throw new Refusal(ENOENT, TEXTS.noKeyForNothing);
+    }
+    const status = TEXTS.exportedAuth(entity.key.toBase64());
+    return done(until16(call, status), keyringText(call, name, entity));
+  }
+  const all = await call.db.list();
+  const output = printed(
+    call,
+    () => all.map((held) => formatEntity(held.name, held.entity)).join(''),
+    () => entities(all.map((held) => entityNode(held.name, held.entity))),
+  );
+  return done(until16(call, TEXTS.exportedMaster), output);
+}
+
+export async function list(call: Call): Promise<CommandReply> {
+  const all = await call.db.list();
+  if (call.format !== undefined) {
+    // Ceph: a list does not show pending keys.
+    const nodes = all.map(({ name, entity: { key, caps } }) => entityNode(name, { key, caps }));
+    return done(
+      '',
+      printed(call, String, () => ({ members: [['auth_dump', entities(nodes)]] })),
+    );
+  }
+  if (all.length === 0) return done(TEXTS.noEntries);
+  const output = all.map(({ name, entity }) => {
+    const caps = [...sorted(entity.caps)].map(
+      ([service, text]) => `\tcaps: [${service}] ${text}\n`,
+    );
+    return `${formatEntityName(name)}\n\tkey: ${entity.key.toBase64()}\n${caps.join('')}`;
+  });
+  return done(until16(call, TEXTS.entries), output.join(''));
+}
+
+/** The section of an entity in the format of the command. */
+export function keyringText(call: Call, name: EntityName, entity: KeyRingEntity): string {
+  return printed(
+    call,
+    () => formatEntity(name, entity),
+    () => entities([entityNode(name, entity)]),
+  );
+}
+
+/** The key alone; `end` follows it where there is no format. */
+export function keyText(call: Call, { key }: KeyRingEntity, end: string): string {
+  return printed(
+    call,
+    () => key.toBase64() + end,
+    () => ({ members: [['key', key.toBase64()]] }),
+  );
+}
+
+function nameOf({ entity }: Call): EntityName {
+  const name = entityNameOf(entity);
+  if (name === undefined) throw new Refusal(EINVAL, TEXTS.invalidEntityAuth(entity));
+  return name;
+}
+
+function entities(items: readonly Node[]): ArrayNode {
+  return { item: 'auth_entities', items };
+}
+
+function entityNode(name: EntityName, { key, pendingKey, caps }: KeyRingEntity): ObjectNode {
+  const pending = pendingKey === undefined ? [] : [['pending_key', pendingKey.toBase64()] as const];
+  return {
+    members: [
+      ['entity', formatEntityName(name)],
+      ['key', key.toBase64()],
+      ...pending,
+      ['caps', { members: [...sorted(caps)] }],
+    ],
+  };
+}

@@ -1,0 +1,133 @@
+/**
+ * Many entities in one step, although a transaction holds at most a hundred: they are staged where
+ * nobody looks, one transaction commits the import, and from then on whoever comes first carries it
+ * out, as often as it takes. Writers wait for that: each compares that no import is under way.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { StoreError } from '../errors.ts';
+import type { KeyRingEntity } from '../keyring/keyring.ts';
+import { ENTITIES, IMPORT, type ImportRecord, STAGED } from '../store/records.ts';
+import type { Compare, Lease, Put, Store } from '../store/store.ts';
+import { commitIf, contended, readRecord, STORE_TIMEOUT_MS } from './storecalls.ts';
+
+type Encode = (entity: KeyRingEntity) => Uint8Array;
+
+/** Entities by name, all of them or none. Throws StoreError. */
+export async function importEntities(
+  store: Store,
+  entities: readonly (readonly [string, KeyRingEntity])[],
+  encode: Encode,
+  compares: readonly Compare[],
+): Promise<void> {
+  if (entities.length === 0) return;
+  const direct = entities.map(([name, entity]) => ({
+    key: ENTITIES.key(name),
+    value: encode(entity),
+  }));
+  if (batches(direct).length === 1) {
+    if (await commitIf(store, [NO_IMPORT, ...compares], direct)) return;
+    throw contended();
+  }
+  for (const { value } of direct) value.fill(0);
+  const lease = await store.lease(LEASE, LEASE_MS, { timeoutMs: STORE_TIMEOUT_MS });
+  if (lease === undefined) {
+    throw new StoreError('store.busy', 'cannot import a keyring: another import runs');
+  }
+  try {
+    await importStaged(store, lease, entities, encode, compares);
+  } finally {
+    await lease.release({ timeoutMs: STORE_TIMEOUT_MS });
+  }
+}
+
+/** Carries out an import that is committed. Throws StoreError. */
+export async function finishImport(
+  store: Store,
+  { importId }: ImportRecord,
+  compare: Compare,
+): Promise<void> {
+  const prefix = STAGED.key({ importId, entity: '' });
+  const staged: Uint8Array[] = [];
+  const entities: Put[] = [];
+  for await (const { key, value } of entriesOf(store, prefix)) {
+    staged.push(key);
+    entities.push({ key: ENTITIES.key(STAGED.id(key).entity), value });
+  }
+  for (const puts of batches(entities)) {
+    // Somebody else has carried it out.
+    if (!(await commitIf(store, [compare], puts))) return;
+  }
+  await commitIf(store, [compare], [], [IMPORT.key(undefined)]);
+  await remove(store, staged);
+}
+
+async function importStaged(
+  store: Store,
+  lease: Lease,
+  entities: readonly (readonly [string, KeyRingEntity])[],
+  encode: Encode,
+  compares: readonly Compare[],
+): Promise<void> {
+  const held: Compare = { lease: LEASE, fencing: lease.fencing };
+  const importId = randomBytes(16).toString('hex');
+  await removeLeftovers(store);
+  const puts = entities.map(([entity, value]) => ({
+    key: STAGED.key({ importId, entity }),
+    value: encode(value),
+  }));
+  for (const batch of batches(puts)) {
+    const renewed = await lease.renew({ timeoutMs: STORE_TIMEOUT_MS });
+    if (!renewed || !(await commitIf(store, [held], batch))) throw contended();
+  }
+  const put = { key: IMPORT.key(undefined), value: IMPORT.encode({ importId }) };
+  if (!(await commitIf(store, [held, NO_IMPORT, ...compares], [put]))) throw contended();
+  // Whose import this is by now does not matter: ours is done or is this one.
+  const { record, compare } = await readRecord(store, IMPORT, undefined);
+  if (record !== undefined) await finishImport(store, record, compare);
+}
+
+/** What an import left that never came to its commit. */
+async function removeLeftovers(store: Store): Promise<void> {
+  const keys: Uint8Array[] = [];
+  for await (const { key } of entriesOf(store, STAGED.prefix)) keys.push(key);
+  await remove(store, keys);
+}
+
+async function remove(store: Store, keys: readonly Uint8Array[]): Promise<void> {
+  for (let at = 0; at < keys.length; at += OPERATIONS_MAX) {
+    await commitIf(store, [], [], keys.slice(at, at + OPERATIONS_MAX));
+  }
+}
+
+async function* entriesOf(store: Store, prefix: Uint8Array): AsyncGenerator<Put> {
+  let after: Uint8Array | undefined;
+  do {
+    const page = await store.list({ prefix, after, timeoutMs: STORE_TIMEOUT_MS });
+    yield* page.entries;
+    after = page.next;
+  } while (after !== undefined);
+}
+
+/** In pieces that fit a transaction beside a few compares. */
+function batches(puts: readonly Put[]): Put[][] {
+  const all: Put[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const put of puts) {
+    const length = put.key.length + put.value.length;
+    if (bytes + length > BYTES_MAX || all.at(-1)!.length === OPERATIONS_MAX) {
+      all.push([]);
+      bytes = 0;
+    }
+    all.at(-1)!.push(put);
+    bytes += length;
+  }
+  return all;
+}
+
+const NO_IMPORT: Compare = { key: IMPORT.key(undefined), revision: 'absent' };
+const LEASE = 'auth-import';
+const LEASE_MS = 60_000;
+/** A transaction takes 100 operations and 1 MiB. */
+const OPERATIONS_MAX = 90;
+const BYTES_MAX = 900_000;
