@@ -13,7 +13,7 @@ import {
   GET_ROTATING_KEY,
 } from '../src/cephx/protocol.ts';
 import { openRotatingSecrets } from '../src/cephx/ticket.ts';
-import { ENTITIES } from '../src/store/index.ts';
+import { ENTITIES, MemoryStore } from '../src/store/index.ts';
 import {
   AUTH,
   authenticateBytes,
@@ -158,7 +158,16 @@ describe('what cannot be told apart', () => {
       'client.denied': entity(strong, CAPS),
     };
     const ciphers = { ...BOTH_CIPHERS, allowed: ['aes256k'] };
-    const rig = await Rig.create({ entities, ciphers });
+    const inner = new MemoryStore();
+    let reads = 0;
+    const store = new Proxy(inner, {
+      get(target, name) {
+        if (name === 'get') reads += 1;
+        const value = Reflect.get(target, name) as unknown;
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const rig = await Rig.create({ store, entities, ciphers });
     const target = { kind: 'entity', entity: 'client.denied' } as const;
     const record = { timeNs: 0n, createdNs: 0n, comment: '' };
     await rig.issuer.revocations.add({ kind: 'deny', target }, record);
@@ -180,11 +189,13 @@ describe('what cannot be told apart', () => {
       const { exchange } = rig.handler.hello(helloBytes(name, globalId))!;
       const bytes = authenticateBytes(key, exchange.serverChallenge, rng, options);
       rig.operations = 0;
+      reads = 0;
       const answer = await rig.handler.request(bytes, exchange, CONTEXT);
-      seen.add(`${toHex(answer.payload)} ${answer.globalId} after ${rig.operations} operations`);
+      const work = `${rig.operations} operations, ${reads} reads`;
+      seen.add(`${toHex(answer.payload)} ${answer.globalId} after ${work}`);
       denials += 1;
     }
-    expect([...seen]).toEqual(['0001f3ffffff undefined after 4 operations']);
+    expect([...seen]).toEqual(['0001f3ffffff undefined after 4 operations, 2 reads']);
     expect(denials).toBe(400);
     expect((await logIn(rig.handler, rng, 'client.strong', strong)).status).toBe(0);
   });
@@ -246,6 +257,13 @@ describe('statuses', () => {
     const authorizer = authorizerOf(login.auth, login.globalId, rng);
     const cut = requestBytes(GET_PRINCIPAL_SESSION_KEY, authorizer).slice(0, -1);
     expect((await rig.handler.request(cut, undefined, CONTEXT)).status).toBe(-1);
+  });
+
+  test('without a good AUTH secret there is no ticket', async () => {
+    const rig = await Rig.create({ entities });
+    rig.times = [NOW_NS, NOW_NS, NOW_NS, NOW_NS, NOW_NS + 1000n * 3_600_000_000_000n];
+    expect((await logIn(rig.handler, rng, 'client.john', key)).status).toBe(-5);
+    expect((await logIn(rig.handler, rng, 'client.john', key)).status).toBe(0);
   });
 
   test('masks: AUTH, client and unknown bits are skipped', async () => {

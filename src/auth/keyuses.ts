@@ -30,9 +30,4 @@ export class KeyUses {
     this.#uses.delete(entity);
     if (pending !== undefined) this.record(entity, 'key', pending);
   }
-
-  /** The entity is gone. */
-  forget(entity: string): void {
-    this.#uses.delete(entity);
-  }
 }
