@@ -14,10 +14,10 @@ import { HOST, TCP, UNIX } from './http-kit.ts';
 import { Rng, seedOf } from './rng.ts';
 import { twinSealer } from './twin/sealer.ts';
 
-export const MON = ENTITY_TYPES.mon!;
-export const OSD = ENTITY_TYPES.osd!;
-export const MGR = ENTITY_TYPES.mgr!;
-export const AUTH = ENTITY_TYPES.auth!;
+export const MON: number = ENTITY_TYPES.mon!;
+export const OSD: number = ENTITY_TYPES.osd!;
+export const MGR: number = ENTITY_TYPES.mgr!;
+export const AUTH: number = ENTITY_TYPES.auth!;
 export const HOUR_NS = 3_600_000_000_000n;
 export const rng: Rng = new Rng(seedOf(61));
 const CAPS = { mon: 'allow r', osd: 'allow rw pool=liverpool' };
