@@ -3,14 +3,15 @@
  */
 
 import * as fs from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import process from 'node:process';
 import { FileError } from '../errors.ts';
+import { makeFolder } from '../store/private.ts';
 
 /** Makes a directory that only its owner may enter, if it is missing. */
 export function makePrivateDirectory(path: string): void {
   try {
-    fs.mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeFolder(resolve(path));
   } catch (error) {
     throw new FileError('file.write', `cannot make directory "${path}": ${codeOf(error)}`);
   }

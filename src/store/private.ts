@@ -28,8 +28,11 @@ export function preparePrivateFile(path: string): string {
   return real;
 }
 
-/** Not `recursive`: Node 20 never returns from that where a folder exists and takes no children. */
-function makeFolder(path: string): void {
+/**
+ * Makes a folder of mode 0700, and those above it, where they are missing. Not `recursive`: Node 20
+ * never returns from that where a folder exists and takes no children. Throws what node:fs throws.
+ */
+export function makeFolder(path: string): void {
   if (fs.existsSync(path)) return;
   const parent = dirname(path);
   if (parent !== path) makeFolder(parent);
