@@ -81,7 +81,7 @@ export class ValueReader {
 
   /** A copy. */
   bytes(): Uint8Array {
-    const length = this.#count();
+    const length = this.count();
     const at = this.#take(length);
     return this.#bytes.slice(at, at + length);
   }
@@ -96,7 +96,7 @@ export class ValueReader {
   }
 
   list<T>(item: () => T): T[] {
-    const count = this.#count();
+    const count = this.count();
     // An item takes a byte at least: a count beyond the value ends here, before a large array.
     if (count > this.#bytes.length - this.#at) throw this.#fail('it is cut short');
     return Array.from({ length: count }, item);
@@ -113,7 +113,7 @@ export class ValueReader {
     if (this.#at !== this.#bytes.length) throw this.#fail('bytes are left over');
   }
 
-  #count(): number {
+  count(): number {
     return this.#view.getUint32(this.#take(4), true);
   }
 

@@ -1,0 +1,248 @@
+/**
+ * A store that many instances share: etcd, through its JSON gateway. A snapshot is an etcd revision.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { StoreError } from '../../errors.ts';
+import type {
+  CallOptions,
+  Entry,
+  Lease,
+  ListOptions,
+  Outcome,
+  Page,
+  ReadOptions,
+  ReadResult,
+  Store,
+  Transaction,
+  Watch,
+} from '../store.ts';
+import {
+  checkCall,
+  checkKey,
+  checkLease,
+  checkList,
+  checkSnapshot,
+  checkTransaction,
+} from '../transaction.ts';
+import { type ClientOptions, Deadline, EtcdClient } from './client.ts';
+import {
+  endOf,
+  type Json,
+  type KeyValue,
+  modIs,
+  putOp,
+  type RangeAnswer,
+  rangeOp,
+  rangesOf,
+  revisionOf,
+} from './codec.ts';
+import { Committer } from './commit.ts';
+import {
+  decodeGeneration,
+  encodeGeneration,
+  type GenerationRecord,
+  joined,
+  LAST_COMMIT,
+  Layout,
+} from './layout.ts';
+import { takeLease } from './lease.ts';
+import type { Envelope } from './seal.ts';
+import { type Load, loadAll } from './stage.ts';
+import { EtcdWatch } from './watch.ts';
+
+export interface EtcdOptions extends ClientOptions {
+  /** Before all our keys; ends with `/`. */
+  readonly prefix: string;
+  readonly envelope: Envelope;
+  readonly timeoutMs?: number | undefined;
+}
+
+/** What the parts of the store share. */
+export interface EtcdContext {
+  readonly client: EtcdClient;
+  readonly layout: Layout;
+  readonly envelope: Envelope;
+  /** The id of the generation that counts, as far as we know. */
+  generation: string;
+  /** Ends when the store is closed. */
+  readonly watches: Set<EtcdWatch>;
+}
+
+/**
+ * Opens the database under the prefix, or makes an empty one. Throws StoreError
+ * `store.unreachable`, `store.refused`, `store.content`, `store.version`.
+ */
+export async function openEtcdStore(options: EtcdOptions): Promise<EtcdStore> {
+  const client = new EtcdClient(options);
+  const layout = new Layout(options.prefix);
+  const { envelope } = options;
+  const deadline = new Deadline(options.timeoutMs ?? OPEN_TIMEOUT_MS);
+  try {
+    const found = await openGeneration(client, layout, envelope.kind, deadline);
+    if (found.kind !== envelope.kind) {
+      const present = `its values are ${found.kind}, ours ${envelope.kind}`;
+      throw new StoreError('store.content', `cannot open store "${options.prefix}": ${present}`);
+    }
+    const watches = new Set<EtcdWatch>();
+    return new EtcdStore({ client, layout, envelope, generation: found.id, watches });
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+}
+
+export class EtcdStore implements Store {
+  readonly #context: EtcdContext;
+  readonly #committer: Committer;
+
+  constructor(context: EtcdContext) {
+    this.#context = context;
+    this.#committer = new Committer(context);
+  }
+
+  async get(key: Uint8Array, options: ReadOptions): Promise<ReadResult> {
+    checkCall(options);
+    checkKey(key);
+    const { layout } = this.#context;
+    const read = await this.#read(options, (generation) => ({
+      key: joined(layout.data(generation), key),
+    }));
+    const [found] = read.range.kvs;
+    return { snapshot: read.snapshot, entry: found && this.#entry(found, read.generation) };
+  }
+
+  async list(options: ListOptions): Promise<Page> {
+    let limit = checkList(options);
+    const { prefix, after } = options;
+    const { layout } = this.#context;
+    for (;;) {
+      try {
+        const read = await this.#read(options, (generation) => {
+          const data = layout.data(generation);
+          // The first key that is after another one is that key with a zero byte.
+          const key = joined(data, after === undefined ? prefix : joined(after, ZERO));
+          return { key, end: endOf(joined(data, prefix)), limit };
+        });
+        const entries = read.range.kvs.map((found) => this.#entry(found, read.generation));
+        const next = read.range.more ? entries.at(-1)?.key : undefined;
+        return { snapshot: read.snapshot, entries, next };
+      } catch (error) {
+        // A page of very large values may be too slow or too long; a shorter one is not.
+        const isLong = error instanceof StoreError && error.code === 'store.limit';
+        if (!isLong || limit === 1) throw error;
+        limit = Math.ceil(limit / 4);
+      }
+    }
+  }
+
+  async commit(transaction: Transaction, options: CallOptions): Promise<Outcome> {
+    checkCall(options);
+    checkTransaction(transaction);
+    return await this.#committer.commit(transaction, new Deadline(options.timeoutMs));
+  }
+
+  watch(fromSnapshot: bigint): Watch {
+    checkSnapshot(fromSnapshot);
+    this.#context.client.checkOpen();
+    return new EtcdWatch(this.#context, fromSnapshot);
+  }
+
+  async lease(name: string, ttlMs: number, options: CallOptions): Promise<Lease | undefined> {
+    checkLease(name, ttlMs, options);
+    return await takeLease(this.#context, name, ttlMs, new Deadline(options.timeoutMs));
+  }
+
+  /**
+   * Fills an empty store with any number of entries that become visible all at once. Throws
+   * StoreError `store.content` if it is not empty, `store.busy` while somebody else does this.
+   */
+  async load(entries: Load['entries'], options: Load['options']): Promise<bigint> {
+    checkCall(options);
+    return await loadAll(this, this.#context, { entries, options });
+  }
+
+  async close(): Promise<void> {
+    this.#context.client.close();
+    for (const watch of [...this.#context.watches]) watch.close();
+  }
+
+  /** A range of the generation that counted at the snapshot that is read. */
+  async #read(options: ReadOptions, rangeIn: (generation: string) => Range): Promise<Read> {
+    const { client, layout } = this.#context;
+    if (options.at !== undefined) checkSnapshot(options.at);
+    const deadline = new Deadline(options.timeoutMs);
+    // etcd's revision 1 is empty, and 0 would be the latest.
+    const revision = options.at === 0n ? 1n : (options.at ?? 0n);
+    let { generation } = this.#context;
+    for (;;) {
+      const { key, ...range } = rangeIn(generation);
+      const success = [
+        rangeOp(layout.generation, { revision }),
+        rangeOp(key, { ...range, revision }),
+      ];
+      const answer = await client.call(TXN, { success }, deadline);
+      const snapshot = options.at ?? revisionOf(answer);
+      const [pointer, found] = rangesOf(answer);
+      const pointed = pointer?.kvs[0];
+      if (pointed === undefined) return { snapshot, generation, range: EMPTY };
+      const { id } = decodeGeneration(pointed.value);
+      if (id === generation) return { snapshot, generation, range: found ?? EMPTY };
+      generation = id;
+      if (options.at === undefined) this.#context.generation = id;
+    }
+  }
+
+  #entry(found: KeyValue, generation: string): Entry {
+    const { layout, envelope } = this.#context;
+    return {
+      key: found.key.slice(layout.data(generation).length),
+      value: envelope.open(found.key, found.value),
+      revision: found.modRevision,
+    };
+  }
+}
+
+/** Reads the generation, or makes the first one. */
+async function openGeneration(
+  client: EtcdClient,
+  layout: Layout,
+  kind: GenerationRecord['kind'],
+  deadline: Deadline,
+): Promise<GenerationRecord> {
+  const read = rangeOp(layout.generation);
+  const before = rangesOf(await client.call(TXN, { success: [read] }, deadline))[0]?.kvs[0];
+  if (before !== undefined) return decodeGeneration(before.value);
+  const made: GenerationRecord = { id: randomBytes(16).toString('hex'), kind };
+  // Many instances may start at once, and an answer may get lost: the first one counts.
+  const make: Json = {
+    compare: [modIs(layout.generation, 0n)],
+    success: [
+      putOp(layout.generation, encodeGeneration(made)),
+      putOp(layout.last(made.id), LAST_COMMIT),
+    ],
+  };
+  await client.call(TXN, make, deadline);
+  const after = rangesOf(await client.call(TXN, { success: [read] }, deadline))[0]?.kvs[0];
+  if (after === undefined) {
+    throw new StoreError('store.failed', 'cannot make the database: it was deleted at once');
+  }
+  return decodeGeneration(after.value);
+}
+
+interface Range {
+  readonly key: Uint8Array;
+  readonly end?: Uint8Array;
+  readonly limit?: number;
+}
+
+interface Read {
+  readonly snapshot: bigint;
+  readonly generation: string;
+  readonly range: RangeAnswer;
+}
+
+const TXN = '/v3/kv/txn';
+const EMPTY: RangeAnswer = { kvs: [], more: false };
+const ZERO = new Uint8Array(1);
+const OPEN_TIMEOUT_MS = 10_000;
