@@ -314,10 +314,13 @@ describe('pending keys', () => {
       key: { timeNs: NOW_NS + 3n, source: 'test' },
       pending: { timeNs: NOW_NS + 2n, source: 'test' },
     });
-    await commitPending(rig.issuer, 'client.john');
+    expect(await commitPending(rig.issuer, 'client.john', freshKey('aes256k', rng))).toBe(false);
+    expect(await commitPending(rig.issuer, 'client.john', pending)).toBe(true);
+    const used = { key: { timeNs: NOW_NS + 2n, source: 'test' } };
+    expect(rig.issuer.uses.of('client.john')).toEqual(used);
     expect((await logIn(rig.handler, rng, 'client.john', key)).status).toBe(EACCES);
     expect((await logIn(rig.handler, rng, 'client.john', pending)).status).toBe(0);
-    await commitPending(rig.issuer, 'client.john');
+    expect(await commitPending(rig.issuer, 'client.john')).toBe(false);
     expect((await logIn(rig.handler, rng, 'client.john', pending)).status).toBe(0);
   });
 

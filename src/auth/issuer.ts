@@ -41,6 +41,12 @@ export async function readEntity(issuer: Issuer, name: string): Promise<EntityRe
   return (await readRecord(issuer.store, ENTITIES, possible)).record;
 }
 
+/** Ends the use of the keys in a row that was read. Caps stay. */
+export function wipeKeys(entity: EntityRecord | undefined): void {
+  entity?.key.fill(0);
+  entity?.pendingKey?.fill(0);
+}
+
 /** An answer of cephx: a status of 0 or a negative errno, and what follows the response header. */
 export type CephxAnswer =
   | { readonly status: 0; readonly payload: Uint8Array }

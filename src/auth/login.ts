@@ -10,7 +10,7 @@
 import { KEY_TYPE_AES, KEY_TYPE_AES256K } from '../../assembly/abi.ts';
 import { buildAuthorizer, challengeHashMatches } from '../cephx/authorizer.ts';
 import { CryptoKey } from '../cephx/cryptokey.ts';
-import { DecodeError, Reader, Writer } from '../cephx/denc.ts';
+import { DecodeError, equalBytes, Reader, Writer } from '../cephx/denc.ts';
 import {
   type Authenticate,
   type ChallengeBlob,
@@ -23,7 +23,16 @@ import { openServiceTicket, sealConnectionSecret, sealTicketReply } from '../cep
 import { ENTITIES, type EntityRecord } from '../store/records.ts';
 import { mayLogIn, readCiphers } from './cipherpolicy.ts';
 import type { Exchange } from './exchange.ts';
-import { EACCES, EINVAL, EIO, EPERM, type Issuer, readEntity, refused } from './issuer.ts';
+import {
+  EACCES,
+  EINVAL,
+  EIO,
+  EPERM,
+  type Issuer,
+  readEntity,
+  refused,
+  wipeKeys,
+} from './issuer.ts';
 import type { KeyGeneration } from './keyuses.ts';
 import { grantServices, judgeAuthorizer, makeTicket } from './serviceticket.ts';
 import { changeRecord } from './storecalls.ts';
@@ -69,6 +78,7 @@ export async function answerLogin(
     client: message.clientChallenge,
   };
   const proof = prove(issuer, entity, challenges, message.key);
+  wipeKeys(entity);
   try {
     const isAllowed =
       proof.generation !== undefined &&
@@ -82,20 +92,36 @@ export async function answerLogin(
     }
     const { generation } = proof;
     issuer.uses.record(entityName, generation, { timeNs: issuer.clock(), source: context.source });
-    if (generation === 'pending' && issuer.autoCommit) await commitPending(issuer, entityName);
+    if (generation === 'pending' && issuer.autoCommit) {
+      await commitPending(issuer, entityName, proof.key);
+    }
     return await logIn(issuer, { exchange, message, entity, key: proof.key }, context);
   } finally {
     proof.key.wipe();
   }
 }
 
-/** Makes the pending key of an entity its key; nothing if there is none. Throws StoreError. */
-export async function commitPending(issuer: Issuer, entityName: string): Promise<void> {
+/**
+ * Makes the pending key of an entity its key; nothing if there is none, or not the one that is
+ * meant. Throws StoreError.
+ */
+export async function commitPending(
+  issuer: Pick<Issuer, 'store' | 'uses'>,
+  entityName: string,
+  meant?: CryptoKey,
+): Promise<boolean> {
+  const wanted = meant?.encode();
+  let committed = false;
   await changeRecord(issuer.store, ENTITIES, entityName, (present) => {
-    if (present?.pendingKey === undefined) return undefined;
-    return { record: { ...present, key: present.pendingKey, pendingKey: undefined } };
+    const pending = present?.pendingKey;
+    committed = pending !== undefined && (wanted === undefined || equalBytes(pending, wanted));
+    return committed
+      ? { record: { ...present!, key: pending!, pendingKey: undefined } }
+      : undefined;
   });
-  issuer.uses.committed(entityName);
+  wanted?.fill(0);
+  if (committed) issuer.uses.committed(entityName);
+  return committed;
 }
 
 interface Proved {

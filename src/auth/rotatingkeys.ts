@@ -15,7 +15,7 @@ import { CryptoKey, encodeBase64 } from '../cephx/cryptokey.ts';
 import { Reader } from '../cephx/denc.ts';
 import { type EntityName, entityTypeName, formatEntityName } from '../cephx/protocol.ts';
 import { sealRotatingSecrets } from '../cephx/ticket.ts';
-import { type CephxAnswer, EACCES, type Issuer, readEntity, refused } from './issuer.ts';
+import { type CephxAnswer, EACCES, type Issuer, readEntity, refused, wipeKeys } from './issuer.ts';
 import type { RotatingService } from './keyserver.ts';
 import { type AuthPrincipal, takeAuthAuthorizer } from './serviceticket.ts';
 
@@ -44,6 +44,7 @@ export async function rotatingKeysOf(issuer: Issuer, name: EntityName): Promise<
   const rotating = issuer.keyServer.rotatingSecrets(service);
   if (entity === undefined || rotating === undefined) return refused(EACCES);
   const key = CryptoKey.decode(new Reader(entity.key));
+  wipeKeys(entity);
   if (!key.usable) return refused(EACCES);
   const payload = sealRotatingSecrets(issuer.sealer, key, rotating, issuer.random);
   key.wipe();

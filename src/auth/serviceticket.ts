@@ -19,7 +19,15 @@ import {
 import { type ServiceTicketGrant, sealServiceTicket, sealTicketReply } from '../cephx/ticket.ts';
 import type { Expiry } from '../engine/types.ts';
 import type { EntityRecord } from '../store/records.ts';
-import { type CephxAnswer, EACCES, EPERM, type Issuer, readEntity, refused } from './issuer.ts';
+import {
+  type CephxAnswer,
+  EACCES,
+  EPERM,
+  type Issuer,
+  readEntity,
+  refused,
+  wipeKeys,
+} from './issuer.ts';
 import { ROTATING_SERVICES, type RotatingService } from './keyserver.ts';
 
 /** For whom a ticket is. */
@@ -52,6 +60,7 @@ export async function answerServiceTickets(issuer: Issuer, body: Uint8Array): Pr
     }
     // Caps as they are now, not as they were at login.
     const entity = await readEntity(issuer, formatEntityName(principal.name));
+    wipeKeys(entity);
     if (entity === undefined) return refused(EACCES);
     const grants = grantServices(issuer, principal, entity, principal.sessionKey.type, keys);
     const { sealer, random } = issuer;
