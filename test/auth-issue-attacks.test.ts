@@ -149,6 +149,9 @@ test('global_id reclaim without the old ticket (CVE-2021-20288)', async () => {
   const login = await logIn(rig.handler, rng, 'client.john', john);
   const claim = await logIn(rig.handler, rng, 'client.eve', eve, { globalId: login.globalId });
   expect(claim.status).toBe(EACCES);
+  // Nor with the ticket of the one whose id it is.
+  const options = { globalId: login.globalId, oldTicket: login.auth.blob };
+  expect((await logIn(rig.handler, rng, 'client.eve', eve, options)).status).toBe(EACCES);
 });
 
 test('downgrade: an aes key does not log in where aes is not allowed', async () => {
@@ -215,6 +218,25 @@ describe('altered aes tickets (CVE-2025-30156)', () => {
         const { ticket } = openServiceTicket(twinSealer, secret.key, osd.blob.blob);
         expect([ticket.name.id, ticket.globalId]).toEqual(['john', globalId]);
       }
+    }
+  });
+
+  test('no flipped bit of an AUTH ticket claims the global_id of somebody else', async () => {
+    const key = freshKey('aes', rng);
+    // With 13 characters the global_id begins a cipher block, the one before holds the name.
+    const name = 'client.thirteen-char';
+    const ciphers = { ...BOTH_CIPHERS, service: 'aes' };
+    const rig = await Rig.create({ ciphers, entities: { [name]: entity(key, caps) } });
+    const { auth, globalId } = await logIn(rig.handler, rng, name, key);
+    for (let bit = 0; bit < 64; bit++) {
+      const blob = auth.blob.blob.slice();
+      blob[16 + (bit >> 3)]! ^= 1 << (bit & 7);
+      const options = {
+        globalId: globalId ^ (1n << BigInt(bit)),
+        oldTicket: { ...auth.blob, blob },
+      };
+      const { status } = await logIn(rig.handler, rng, name, key, options);
+      expect([bit, status]).toEqual([bit, EACCES]);
     }
   });
 });

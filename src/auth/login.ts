@@ -134,7 +134,7 @@ interface Proved {
 
 async function logIn(issuer: Issuer, proved: Proved, context: LoginContext): Promise<LoginAnswer> {
   const { exchange, message, entity, key } = proved;
-  const claim = claimGlobalId(issuer, exchange.globalId, message);
+  const claim = claimGlobalId(issuer, exchange, message);
   if (typeof claim === 'number') return refused(claim);
   const isNew = exchange.globalId === 0n;
   const globalId = isNew ? await issuer.globalIds.next() : exchange.globalId;
@@ -176,24 +176,29 @@ async function logIn(issuer: Issuer, proved: Proved, context: LoginContext): Pro
  */
 function claimGlobalId(
   issuer: Issuer,
-  globalId: bigint,
+  exchange: Exchange,
   message: Authenticate,
 ): { readonly oldSessionKey: CryptoKey | undefined } | number {
   const { oldTicket, version } = message;
   const isPresent = oldTicket.blob.length > 0;
-  if (globalId === 0n) return isPresent ? EINVAL : { oldSessionKey: undefined };
-  const oldSessionKey = isPresent ? openOldTicket(issuer, globalId, oldTicket) : undefined;
+  if (exchange.globalId === 0n) return isPresent ? EINVAL : { oldSessionKey: undefined };
+  const oldSessionKey = isPresent ? openOldTicket(issuer, exchange, oldTicket) : undefined;
   if (oldSessionKey !== undefined) return { oldSessionKey };
   const isTolerated = version < 3 && issuer.allowInsecureGlobalIdReclaim;
   return isTolerated ? { oldSessionKey: undefined } : EACCES;
 }
 
 /**
- * The session key of an old AUTH ticket that is genuine and bears this global_id. The core judges
- * it as it judges any AUTH ticket, in an authorizer made for this; but an expired one will do while
- * its secret is kept, as in Ceph: the key itself has just been proved.
+ * The session key of an old AUTH ticket that is genuine and bears this global_id and name (Ceph does
+ * not compare the name; but under `aes` one's own ticket can be altered into one with another id).
+ * The core judges it as it judges any AUTH ticket, in an authorizer made for this; but an expired
+ * one will do while its secret is kept, as in Ceph: the key itself has just been proved.
  */
-function openOldTicket(issuer: Issuer, globalId: bigint, blob: TicketBlob): CryptoKey | undefined {
+function openOldTicket(
+  issuer: Issuer,
+  { globalId, name }: Exchange,
+  blob: TicketBlob,
+): CryptoKey | undefined {
   const { sealer, keyServer } = issuer;
   const secret = keyServer.held('auth').find(({ secretId }) => secretId === blob.secretId);
   if (secret === undefined) return undefined;
@@ -201,10 +206,14 @@ function openOldTicket(issuer: Issuer, globalId: bigint, blob: TicketBlob): Cryp
     const { sessionKey } = openServiceTicket(sealer, secret.key, blob.blob);
     if (!sessionKey.usable) return undefined;
     const ticket = { globalId, serviceId: ENTITY_TYPES.auth!, sessionKey, blob };
-    // It leaves this process no more than the nonce does: any value is good.
+    // It does not leave this process, so the nonce may be any.
     const authorizer = buildAuthorizer(sealer, ticket, 0n, (n) => new Uint8Array(n));
     sessionKey.wipe();
-    return judgeAuthorizer(issuer, authorizer, 'ring')?.sessionKey;
+    const owner = judgeAuthorizer(issuer, authorizer, 'ring');
+    if (owner === undefined) return undefined;
+    if (owner.name.type === name.type && owner.name.id === name.id) return owner.sessionKey;
+    owner.sessionKey.wipe();
+    return undefined;
   } catch (error) {
     if (error instanceof DecodeError) return undefined;
     throw error;
