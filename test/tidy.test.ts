@@ -25,7 +25,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   keyring: ['cephx'],
   auth: ['cephx', 'store', 'caps', 'engine', 'keyring'],
   mon: ['cephx', 'engine', 'keyring'],
-  http: ['auth', 'caps', 'cephx', 'engine', 'mon', 'store'],
+  frames: [],
+  client: ['engine', 'frames'],
+  http: ['auth', 'caps', 'cephx', 'engine', 'frames', 'mon', 'store'],
   cli: ['auth', 'caps', 'cephx', 'engine', 'http', 'keyring', 'mon', 'store'],
 };
 

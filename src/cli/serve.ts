@@ -12,6 +12,7 @@ import { createApp } from '../http/app.ts';
 import { parseTokens, type TokenEntry } from '../http/callers.ts';
 import { type AppDeps, BODY_LIMITS, type LogRecord } from '../http/deps.ts';
 import { exists, makePrivateDirectory, readPrivateFile, writePrivateFile } from '../http/files.ts';
+import { openFramesSocket } from '../http/framesocket.ts';
 import { type ListenAddress, listen, type OpenListener, parseListen } from '../http/listen.ts';
 import { RotatingRing, StaticRing } from '../http/ring.ts';
 import { formatSecrets, readSecretsFile } from '../http/secretsfile.ts';
@@ -41,6 +42,7 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
   process.on('SIGHUP', sidecar.reload);
   // Whoever reads this may send signals at once.
   io.out(`listening on ${sidecar.names.join(', ')}\n`);
+  if (sidecar.framesName !== undefined) io.out(`listening for frames on ${sidecar.framesName}\n`);
   if (config.secretsFile === undefined) io.out(hints(config.addresses));
   await ended;
   process.off('SIGHUP', sidecar.reload);
@@ -51,6 +53,7 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
 interface ServeConfig {
   readonly data: string;
   readonly addresses: readonly ListenAddress[];
+  readonly framesPath: string | undefined;
   readonly allowHosts: readonly string[];
   readonly tokenFile: string | undefined;
   readonly secretsFile: string | undefined;
@@ -67,11 +70,18 @@ function serveConfig(settings: Settings): ServeConfig {
     if (address === undefined) throw settings.wrong('listen', 'unix:PATH or tcp:HOST:PORT');
     return address.kind === 'unix' ? { ...address, path: resolve(address.path) } : address;
   });
+  const framesText = settings.text('frames-listen');
+  const frames = framesText === undefined ? undefined : parseListen(framesText);
+  // On TCP anybody on the machine would be as strong as a service secret.
+  if (framesText !== undefined && frames?.kind !== 'unix') {
+    throw settings.wrong('frames-listen', 'unix:PATH');
+  }
   const sessionLifetime = settings.oneOf('session-lifetime', ['ticket', 'connection']);
   const sessionMaxAgeNs = settings.seconds('session-max-age');
   return {
     data,
     addresses,
+    framesPath: frames?.kind === 'unix' ? resolve(frames.path) : undefined,
     allowHosts: settings.list('allow-host') ?? [],
     tokenFile: settings.text('token-file'),
     secretsFile: settings.text('secrets'),
@@ -88,6 +98,7 @@ function serveConfig(settings: Settings): ServeConfig {
 
 interface Sidecar {
   readonly names: readonly string[];
+  readonly framesName: string | undefined;
   readonly reload: () => void;
   close(): Promise<void>;
 }
@@ -111,17 +122,35 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
   const { allowHosts } = config;
   const fetch = app.fetch.bind(app);
   const open = await listen(fetch, inOrder(config.addresses), { tokens, allowHosts });
+  const frames = await openFrames(deps, config.framesPath, open);
   const timer = setInterval(() => ring.advance(clock()), ADVANCE_MS);
   return {
     names: open.map((each) => each.name),
+    framesName: frames?.name,
     reload: () => reload(config, ring, tokens, log),
     async close() {
       state.draining = true;
       clearInterval(timer);
-      await Promise.all(open.map((each: OpenListener) => each.close(DRAIN_MS)));
+      const all = frames === undefined ? open : [...open, frames];
+      await Promise.all(all.map((each: OpenListener) => each.close(DRAIN_MS)));
       engine.wipe();
     },
   };
+}
+
+/** All listeners or none: if this one cannot be opened, the others are closed again. */
+async function openFrames(
+  deps: AppDeps,
+  path: string | undefined,
+  others: readonly OpenListener[],
+): Promise<OpenListener | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return await openFramesSocket(deps, path);
+  } catch (error) {
+    await Promise.all(others.map((each) => each.close(0)));
+    throw error;
+  }
 }
 
 function openRing(

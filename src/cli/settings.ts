@@ -20,42 +20,54 @@ export const POLICY_OPTIONS: readonly Option[] = [
     name: 'policy',
     value: 'P',
     key: 'policy',
-    help: 'plausibility: released, pr71231-order (default), pr71231-span, strict',
+    help: 'plausibility: released, pr71231-order, pr71231-span, strict',
+    default: 'pr71231-order',
   },
   {
     name: 'expiry',
     value: 'MODE',
     key: 'expiry',
-    help: 'enforce (default), report, or ring as the daemons of Ceph do',
+    help: 'enforce, report, or ring as the daemons of Ceph do',
+    default: 'enforce',
   },
-  { name: 'skew', value: 'SECONDS', key: 'skew', help: 'clock skew, default 300' },
+  { name: 'skew', value: 'SECONDS', key: 'skew', help: 'clock skew', default: '300' },
   {
     name: 'types',
     value: 'LIST',
     key: 'allowed_types',
-    help: 'key types that may seal a ticket: ring (default), or aes, aes256k, by commas',
+    help: 'key types that may seal a ticket: ring (what the secret has), or aes, aes256k, by commas',
+    default: 'ring',
   },
   {
     name: 'general-secret',
     key: 'general_secret',
     help: 'general (non-rotating) secrets are loaded and count',
+    default: 'false',
   },
   {
     name: 'release',
     value: '16|20',
     key: 'release',
-    help: 'Ceph release whose grammar of caps holds, default 20',
+    help: 'Ceph release whose grammar of caps holds',
+    default: '20',
   },
 ];
 
 export const SERVE_OPTIONS: readonly Option[] = [
-  { name: 'data', value: 'DIR', key: 'data', help: 'directory of our own, default ./data' },
+  { name: 'data', value: 'DIR', key: 'data', help: 'directory of our own', default: './data' },
   {
     name: 'listen',
     value: 'unix:PATH|tcp:HOST:PORT',
     key: 'listen',
     repeatable: true,
-    help: 'default unix:DIR/cephgate.sock and tcp:127.0.0.1:6480; port 0 finds one',
+    help: 'where to listen; port 0 finds one',
+    default: 'unix:DIR/cephgate.sock,tcp:127.0.0.1:6480',
+  },
+  {
+    name: 'frames-listen',
+    value: 'unix:PATH',
+    key: 'frames_listen',
+    help: 'a socket for records of the core, length-prefixed and pipelined; default none',
   },
   {
     name: 'allow-host',
@@ -81,31 +93,41 @@ export const SERVE_OPTIONS: readonly Option[] = [
     name: 'session-lifetime',
     value: 'MODE',
     key: 'session_lifetime',
-    help: 'ticket (default) or connection',
+    help: 'ticket or connection',
+    default: 'ticket',
   },
   {
     name: 'session-max-age',
     value: 'SECONDS',
     key: 'session_max_age',
-    help: 'longest age of a session, default none',
+    help: 'longest age of a session; 0: no limit',
+    default: '0',
   },
-  { name: 'sign', key: 'sign', help: 'enable /v1/sign and /v1/sign/verify' },
+  { name: 'sign', key: 'sign', help: 'enable /v1/sign and /v1/sign/verify', default: 'false' },
   {
     name: 'sign-msgr1-aes256k',
     key: 'sign_msgr1_aes256k',
     help: 'msgr1 signatures also under aes256k, where their form is unconfirmed',
+    default: 'false',
   },
   {
     name: 'allow-unchallenged-verdict',
     key: 'allow_unchallenged_verdict',
     help: 'callers that may accept can also ask for a verdict without a challenge',
+    default: 'false',
   },
   CONFIG_OPTION,
 ];
 
 /** Where the sidecar is, for the commands that call it. */
 export const CLIENT_OPTIONS: readonly Option[] = [
-  { name: 'url', value: 'URL', key: 'url', help: 'the sidecar, default http://127.0.0.1:6480' },
+  {
+    name: 'url',
+    value: 'URL',
+    key: 'url',
+    help: 'the sidecar',
+    default: 'http://127.0.0.1:6480',
+  },
   { name: 'socket', value: 'PATH', key: 'socket', help: 'its unix socket, instead of a URL' },
   {
     name: 'bearer-file',
@@ -116,13 +138,34 @@ export const CLIENT_OPTIONS: readonly Option[] = [
   CONFIG_OPTION,
 ];
 
+/** How closely the Ceph-like commands imitate Ceph: no flags, they have exactly Ceph's. */
+export const LIKE_CEPH_OPTIONS: readonly Option[] = [
+  ...POLICY_OPTIONS.filter(({ key }) => key === 'release'),
+  {
+    name: 'guard',
+    value: 'on|off',
+    key: 'guard',
+    help: 'whether the Ceph-like commands refuse what destroys or exposes something',
+    default: 'on',
+  },
+];
+
+/** Every setting once, of whatever command: one environment and one config file serve them all. */
+export const KNOWN_OPTIONS: readonly Option[] = [
+  ...new Map(
+    [...SERVE_OPTIONS, ...CLIENT_OPTIONS, ...LIKE_CEPH_OPTIONS]
+      .filter(({ key }) => key !== undefined)
+      .map((option) => [option.key, option]),
+  ).values(),
+];
+
 /** The settings of a command from its flags, the environment and the config file. */
 export function settingsOf(
   options: readonly Option[],
   flags: Flags,
   env: Readonly<Record<string, string | undefined>>,
 ): Settings {
-  return new Settings(options, [...SERVE_OPTIONS, ...CLIENT_OPTIONS], flags, env);
+  return new Settings(options, KNOWN_OPTIONS, flags, env);
 }
 
 /** The policy that POLICY_OPTIONS ask for; what was not given is left to the engine. */

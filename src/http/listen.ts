@@ -86,7 +86,9 @@ async function openTcp(
   const hosts = new Set<string>();
   const listener: Listener = { kind: 'tcp', hosts, tokens: options.tokens };
   const handler = (request: Request): Response | Promise<Response> => fetch(request, { listener });
-  const opened = await openServer(handler, { host, port }, `tcp:${shown}:${port}`);
+  const opened = await openServer(handler, { host, port }).catch((error: unknown) => {
+    throw listenError(error, `tcp:${shown}:${port}`);
+  });
   for (const name of [shown, 'localhost', ...options.allowHosts]) {
     const lower = name.toLowerCase();
     const bare = /^(?:\[[^\]]*\]|[^:]*)$/.test(lower);
@@ -98,6 +100,17 @@ async function openTcp(
 }
 
 async function openUnix(fetch: Fetch, path: string): Promise<OpenListener> {
+  const handler = (request: Request): Response | Promise<Response> =>
+    fetch(request, { listener: { kind: 'unix' } });
+  const opened = await bindUnix(path, () => openServer(handler, { path }));
+  return { name: `unix:${path}`, close: opened.close };
+}
+
+/**
+ * Opens a unix socket by `bind`, which must bind before it returns: in place of one that a crash
+ * has left, and never open to more than its owner and group. Throws ListenError.
+ */
+export async function bindUnix<T>(path: string, bind: () => Promise<T>): Promise<T> {
   if (new TextEncoder().encode(path).length > UNIX_PATH_LEN_MAX) {
     throw new ListenError(
       'listen.address',
@@ -105,10 +118,19 @@ async function openUnix(fetch: Fetch, path: string): Promise<OpenListener> {
     );
   }
   await removeStaleSocket(path);
-  const handler = (request: Request): Response | Promise<Response> =>
-    fetch(request, { listener: { kind: 'unix' } });
-  const opened = await openServer(handler, { path }, `unix:${path}`);
-  return { name: `unix:${path}`, close: opened.close };
+  // Not even for a moment: no chmod afterwards.
+  const umask = process.umask(0o117);
+  let opening: Promise<T>;
+  try {
+    opening = bind();
+  } catch (error) {
+    throw listenError(error, `unix:${path}`);
+  } finally {
+    process.umask(umask);
+  }
+  return opening.catch((error: unknown) => {
+    throw listenError(error, `unix:${path}`);
+  });
 }
 
 /** A socket that nobody answers on is left from a crash; anything else there is not ours. */
@@ -143,27 +165,21 @@ interface Opened {
   close(timeoutMs: number): Promise<void>;
 }
 
-async function openServer(
+function openServer(
   handler: (request: Request) => Response | Promise<Response>,
   place: Place,
-  name: string,
 ): Promise<Opened> {
   const deno = (globalThis as { Deno?: DenoServe }).Deno;
-  // A socket is never open to more than it should be, not even for a moment: no chmod afterwards.
-  const umask = 'path' in place ? process.umask(0o117) : undefined;
-  try {
-    const opening = deno === undefined ? openNode(handler, place) : openDeno(deno, handler, place);
-    if (umask !== undefined) process.umask(umask);
-    return await opening;
-  } catch (error) {
-    if (umask !== undefined) process.umask(umask);
-    const code = codeOf(error);
-    const inUse = code === 'EADDRINUSE';
-    throw new ListenError(
-      inUse ? 'listen.in_use' : 'listen.failed',
-      `cannot listen on ${name}: ${inUse ? 'the address is in use' : code}`,
-    );
-  }
+  return deno === undefined ? openNode(handler, place) : openDeno(deno, handler, place);
+}
+
+function listenError(error: unknown, name: string): ListenError {
+  const code = codeOf(error);
+  const inUse = code === 'EADDRINUSE';
+  return new ListenError(
+    inUse ? 'listen.in_use' : 'listen.failed',
+    `cannot listen on ${name}: ${inUse ? 'the address is in use' : code}`,
+  );
 }
 
 /** Binds before it returns; the promise only waits for the event. */

@@ -1,0 +1,236 @@
+/**
+ * The frames socket: connections of a unix socket, each a FrameStream, answered in turns. A turn is
+ * one segment of one connection and one call of the core, so no connection waits for more than one
+ * turn of each other.
+ */
+
+import { createServer, type Server, type Socket } from 'node:net';
+// Not the globals: those of Deno have no unref.
+import { clearInterval, setImmediate, setInterval } from 'node:timers';
+import { FrameStream, STREAM_LIMITS, type StreamLimits } from './stream.ts';
+
+/** Who answers the frames of one connection. */
+export interface FramePeer {
+  /**
+   * Answers whole records that lie back to back, in order. The bytes may be changed; each piece of
+   * the answer belongs to the caller.
+   */
+  answer(records: Uint8Array): Uint8Array[];
+  /** The connection has ended. */
+  close(): void;
+}
+
+export interface FramesOptions {
+  /** Called for each connection. */
+  readonly open: () => FramePeer;
+  /** Told why a connection was ended. */
+  readonly ended: (why: string) => void;
+  readonly limits?: Partial<StreamLimits>;
+  /** Most connections at a time; further ones are closed at once. */
+  readonly connectionsMax?: number;
+  /** Most bytes that unfinished frames of all connections may take. */
+  readonly heldMax?: number;
+}
+
+/** A frames socket that is open. */
+export interface OpenFrames {
+  readonly connections: number;
+  /** Takes no new frames, sends the answers that are due, and after the time cuts them off. */
+  close(timeoutMs: number): Promise<void>;
+}
+
+/** Binds before it returns; rejects with the error of the socket. */
+export function listenFrames(path: string, options: FramesOptions): Promise<OpenFrames> {
+  const frames = new FramesServer(options);
+  const server = createServer({ allowHalfOpen: true }, (socket) => frames.accept(socket));
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ path }, () => {
+      server.off('error', reject);
+      resolve({
+        get connections() {
+          return frames.size;
+        },
+        close: (timeoutMs) => frames.close(server, timeoutMs),
+      });
+    });
+  });
+}
+
+class FramesServer {
+  readonly #options: FramesOptions;
+  readonly #connections = new Set<Connection>();
+  /** Those with whole frames, in the order of their next turn. */
+  #turns = new Set<Connection>();
+  #scheduled = false;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(options: FramesOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#timer.unref();
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  accept(socket: Socket): void {
+    const { open, limits, connectionsMax } = this.#options;
+    if (this.#connections.size >= (connectionsMax ?? CONNECTIONS_MAX)) {
+      socket.destroy();
+      return;
+    }
+    const stream = new FrameStream({ ...STREAM_LIMITS, ...limits });
+    const connection = new Connection(socket, stream, open());
+    this.#connections.add(connection);
+    socket.on('data', (bytes: Uint8Array) => {
+      stream.receive(bytes, now());
+      if (!this.#bounded(connection)) return;
+      if (!stream.reading) socket.pause();
+      if (stream.ready || stream.broken) this.#due(connection);
+    });
+    socket.on('end', () => {
+      connection.ended = true;
+      this.#due(connection);
+    });
+    // What goes wrong with a socket is its client's affair; the end follows.
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      this.#connections.delete(connection);
+      this.#turns.delete(connection);
+      connection.peer.close();
+    });
+    connection.sent = () => this.#due(connection);
+  }
+
+  close(server: Server, timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cut = setTimeout(() => {
+        for (const { socket } of this.#connections) socket.destroy();
+      }, timeoutMs);
+      server.close(() => {
+        clearTimeout(cut);
+        clearInterval(this.#timer);
+        resolve();
+      });
+      for (const connection of this.#connections) {
+        connection.ended = true;
+        connection.socket.pause();
+        this.#due(connection);
+      }
+    });
+  }
+
+  /** Half frames may not take all memory: whoever would go beyond the bound is ended. */
+  #bounded(connection: Connection): boolean {
+    if (connection.stream.held <= HELD_FREE) return true;
+    let held = 0;
+    for (const { stream } of this.#connections) held += stream.held;
+    if (held <= (this.#options.heldMax ?? HELD_MAX)) return true;
+    this.#end(connection, 'memory');
+    return false;
+  }
+
+  #due(connection: Connection): void {
+    this.#turns.add(connection);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    // After all sockets were read: each of them has its turn.
+    setImmediate(() => this.#round());
+  }
+
+  #round(): void {
+    this.#scheduled = false;
+    const turns = this.#turns;
+    this.#turns = new Set();
+    for (const connection of turns) {
+      if (connection.socket.destroyed) continue;
+      try {
+        if (connection.turn()) this.#due(connection);
+      } catch {
+        // An answer that could not be made leaves the rest without their order.
+        this.#end(connection, 'error');
+      }
+    }
+  }
+
+  #sweep(): void {
+    const at = now();
+    for (const connection of this.#connections) {
+      const why = connection.stream.expired(at);
+      if (why !== undefined) this.#end(connection, why);
+    }
+  }
+
+  #end(connection: Connection, why: string): void {
+    this.#options.ended(why);
+    connection.socket.destroy();
+  }
+}
+
+class Connection {
+  readonly socket: Socket;
+  readonly stream: FrameStream;
+  readonly peer: FramePeer;
+  /** Nothing more comes. */
+  ended = false;
+  /** Called when answers have gone. */
+  sent: () => void = () => undefined;
+  #finishing = false;
+
+  constructor(socket: Socket, stream: FrameStream, peer: FramePeer) {
+    this.socket = socket;
+    this.stream = stream;
+    this.peer = peer;
+  }
+
+  /** Answers one segment. True if there is more to do at once. */
+  turn(): boolean {
+    const { socket, stream } = this;
+    if (stream.ready && stream.writable) {
+      const pieces = this.peer.answer(stream.take());
+      for (const piece of pieces) this.#send(piece);
+    }
+    if (stream.ready) return stream.writable;
+    if (this.ended || stream.broken) this.#finish();
+    else if (!stream.reading) socket.pause();
+    else if (socket.isPaused()) socket.resume();
+    return false;
+  }
+
+  /** Ends after the last answer; nobody waits for the client to end too. */
+  #finish(): void {
+    if (this.#finishing) return;
+    this.#finishing = true;
+    this.socket.end(() => this.socket.destroy());
+  }
+
+  /** In parts, so that a slow reader's progress can be seen. */
+  #send(piece: Uint8Array): void {
+    const { socket, stream } = this;
+    for (let at = 0; at < piece.length; at += PART_LEN) {
+      const part = piece.subarray(at, at + PART_LEN);
+      stream.sending(part.length, now());
+      socket.write(part, () => {
+        // Answers can hold connection secrets.
+        part.fill(0);
+        const waited = !stream.writable;
+        stream.sent(part.length, now());
+        if (waited && stream.writable) this.sent();
+      });
+    }
+  }
+}
+
+/** Not the clock of decisions: that one can be set back. */
+function now(): number {
+  return performance.now();
+}
+
+const CONNECTIONS_MAX = 1_024;
+const HELD_MAX = 67_108_864;
+/** What a connection may hold before the others are looked at. */
+const HELD_FREE = 65_536;
+const PART_LEN = 65_536;
+const SWEEP_MS = 500;
