@@ -4,6 +4,7 @@
  */
 
 import { Rng } from '../test/rng.ts';
+import { collect } from './collect.ts';
 
 export interface Case {
   readonly name: string;
@@ -38,6 +39,7 @@ export function measure(cases: readonly Case[], options: MeasureOptions): Measur
   for (let round = -WARM_ROUNDS; round < options.rounds; round++) {
     // Another order each round: nobody pays for the garbage of the same neighbour every time.
     for (const one of shuffled(running, rng)) {
+      collect();
       cpuOf(one.each, one.at, Math.ceil(one.calls / LEAD_IN));
       const micros = cpuOf(one.each, one.at, one.calls);
       if (round >= 0) one.slices.push((micros * 1000) / (one.calls * one.each.items));
