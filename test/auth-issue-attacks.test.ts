@@ -120,7 +120,7 @@ describe.each(TYPES)('%s', (type) => {
     }
   });
 
-  test("0x0400 with another daemon's ticket gives nothing that opens under one's own key", async () => {
+  test("0x0400 with another daemon's ticket does not open under one's own key", async () => {
     const { rig, john, eve } = await rigOf(type);
     const login = await logIn(rig.handler, rng, 'osd.1', eve);
     const authorizer = authorizerOf(login.auth, login.globalId, rng);

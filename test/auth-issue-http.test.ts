@@ -154,6 +154,8 @@ describe('cephx over HTTP', () => {
       ['client.nocaps', key],
     ] as const) {
       const { status, headers, payload } = await sidecar.logIn(name, own);
+      // Every answer has an id of its own.
+      headers.delete('cephgate-request-id');
       seen.add(`${status} ${JSON.stringify([...headers])} ${toHex(payload)}`);
     }
     expect(seen.size).toBe(1);

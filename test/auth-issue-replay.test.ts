@@ -137,7 +137,7 @@ for (const [name, logins, requests, rotations, ttls] of [
   ['vectors-v1-gamma.json', 10, 5, 0, [259200n, 3600n]],
   ['vectors-renewal-epsilon.json', 7, 7, 0, [20n, 6n]],
 ] as const) {
-  test(`${name}: ${logins} logins, ${requests} ticket requests, ${rotations} sets of secrets`, async () => {
+  test(`${name}: ${logins} logins, ${requests} requests, ${rotations} rings`, async () => {
     const file = loadVectors<LabFile>(name);
     const cluster = clusterOf(file, ttls[0], ttls[1]);
     const seen = { logins: 0, requests: 0, rotations: 0 };

@@ -364,7 +364,7 @@ describe('rotating keys (0x0400)', () => {
     return { status: decodeResponseHeader(reader).status, sealed: reader.rest() };
   }
 
-  test('a daemon gets the secrets of its service under its own key, once an authorizer', async () => {
+  test("a daemon gets its service's secrets under its own key, once an authorizer", async () => {
     const rig = await Rig.create({ entities, ciphers: BOTH_CIPHERS });
     for (const [name, own, service] of [
       ['osd.0', key, 'osd'],

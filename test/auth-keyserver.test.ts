@@ -126,7 +126,7 @@ describe('rotation', () => {
 });
 
 describe('key server', () => {
-  test('five services with their own ttl and cipher; the engine holds just what is held', async () => {
+  test('five services with their ttl and cipher; the engine holds what is held', async () => {
     const store = new MemoryStore();
     await put(store, CIPHERS.key(undefined), CIPHERS.encode({ ...BOTH_CIPHERS, service: 'aes' }));
     const one = await open(store, NOW_NS);

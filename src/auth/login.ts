@@ -189,10 +189,10 @@ function claimGlobalId(
 }
 
 /**
- * The session key of an old AUTH ticket that is genuine and bears this global_id and name (Ceph does
- * not compare the name; but under `aes` one's own ticket can be altered into one with another id).
- * The core judges it as it judges any AUTH ticket, in an authorizer made for this; but an expired
- * one will do while its secret is kept, as in Ceph: the key itself has just been proved.
+ * The session key of an old AUTH ticket that is genuine and bears this global_id and name (Ceph
+ * does not compare the name; but under `aes` one's own ticket can be altered into one with another
+ * id). The core judges it as it judges any AUTH ticket, in an authorizer made for this; but an
+ * expired one will do while its secret is kept, as in Ceph: the key has just been proved.
  */
 function openOldTicket(
   issuer: Issuer,
