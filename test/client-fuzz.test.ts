@@ -115,7 +115,8 @@ const CASES_OF: Readonly<Record<State, Case>> = {
 
 /**
  * Nobody but the monitor chose a session key that we hold. Without a MAC that of a service can be
- * spoiled, which is no gain, as it is nobody's; the AUTH key is confirmed by what is sealed with it.
+ * spoiled, which is no gain, as it is nobody's; the AUTH key is confirmed by what is sealed under
+ * it.
  */
 function holdsOnlyGenuine(
   handler: CephxClientHandler,

@@ -8,6 +8,7 @@ import { VERSION } from '../http/operations.ts';
 import { authtoolCommand } from './authtool.ts';
 import { capsCommand } from './caps.ts';
 import { checkCommand } from './check.ts';
+import { clientCommand } from './client.ts';
 import { EXIT_TROUBLE, EXIT_USAGE, EXIT_YES, type Io } from './io.ts';
 import { parseFlags, refuseWords } from './options.ts';
 import { serveCommand } from './serve.ts';
@@ -65,6 +66,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   serve: 'runs the sidecar',
   verify: 'who is the client of an authorizer? (--offline: without a sidecar)',
   check: 'may the subject do an operation?',
+  client: 'logs in over cephx: prints an authorizer, or the tickets it got',
   caps: 'parses a cap, asks it, explains it, or runs a file of cases',
   authtool: 'ceph-authtool, argument for argument',
   version: 'prints the version',
@@ -75,6 +77,7 @@ const COMMANDS: Readonly<Record<string, { readonly run: Command }>> = {
   serve: { run: serveCommand },
   verify: { run: verifyCommand },
   check: { run: checkCommand },
+  client: { run: clientCommand },
   caps: { run: capsCommand },
   authtool: { run: authtoolCommand },
   version: { run: version },
