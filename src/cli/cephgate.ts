@@ -5,6 +5,7 @@
 import { ABI_VERSION } from '../../assembly/abi.ts';
 import { CephgateError, ConfigError } from '../errors.ts';
 import { VERSION } from '../http/operations.ts';
+import { authCommand, cephCommand } from './auth.ts';
 import { authtoolCommand } from './authtool.ts';
 import { capsCommand } from './caps.ts';
 import { checkCommand } from './check.ts';
@@ -68,7 +69,9 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   check: 'may the subject do an operation?',
   client: 'logs in over cephx: prints an authorizer, or the tickets it got',
   caps: 'parses a cap, asks it, explains it, or runs a file of cases',
+  auth: 'ceph auth, argument for argument: users and their keys and caps',
   authtool: 'ceph-authtool, argument for argument',
+  ceph: 'ceph, argument for argument, as far as it is about users',
   version: 'prints the version',
   help: 'prints this, or the help of a command',
 };
@@ -79,7 +82,9 @@ const COMMANDS: Readonly<Record<string, { readonly run: Command }>> = {
   check: { run: checkCommand },
   client: { run: clientCommand },
   caps: { run: capsCommand },
+  auth: { run: (argv, io) => authCommand(argv, io) },
   authtool: { run: authtoolCommand },
+  ceph: { run: (argv, io) => cephCommand(argv, io) },
   version: { run: version },
   '--version': { run: version },
   help: { run: help },

@@ -1,10 +1,12 @@
 /**
- * Recorded runs of Ceph's own tools: arrays of cases with an `argv` (authtool-golden.json). Each
- * is run through the command line of the package, in a folder of its own. All are 16.2.15.
+ * Recorded runs of Ceph's own tools: arrays of cases with an `argv` (authtool-golden.json,
+ * auth-golden.json). Each is run through the command line of the package, in a folder of its own.
+ * All are 16.2.15.
  */
 
 import type { Io } from '../../src/cli/io.ts';
 import { compareOutcome, type Outcome, replay, type TranscriptCase } from '../transcript.ts';
+import { type CephCase, MAP, replayCeph } from './cephtranscripts.ts';
 import type { Check, Report } from './report.ts';
 import type { Rig } from './rig.ts';
 
@@ -38,14 +40,22 @@ export async function runTranscripts(
 
 type Command = (argv: readonly string[], io: Io) => Promise<number>;
 
-function runOne(each: TranscriptCase, cephgate: Command): Promise<Outcome> {
-  const [program] = each.argv;
-  const command = COMMANDS[program ?? ''];
-  if (command === undefined) throw new Error(`there is no command for "${program}"`);
-  return replay(each, AS_RECORDED, (argv, io) => cephgate([command, ...argv], io));
+interface Run {
+  /** With what is not among the recorded files as one of them. */
+  readonly expected: TranscriptCase;
+  readonly outcome: Outcome;
 }
 
-async function attempt(run: () => Promise<Outcome>): Promise<Outcome | Error> {
+async function runOne(each: TranscriptCase, cephgate: Command): Promise<Run> {
+  const [program] = each.argv;
+  if (program === 'ceph') return replayCeph(each as CephCase, AS_RECORDED, cephgate);
+  const command = COMMANDS[program ?? ''];
+  if (command === undefined) throw new Error(`there is no command for "${program}"`);
+  const run = (argv: readonly string[], io: Io) => cephgate([command, ...argv], io);
+  return { expected: each, outcome: await replay(each, AS_RECORDED, run) };
+}
+
+async function attempt(run: () => Promise<Run>): Promise<Run | Error> {
   try {
     return await run();
   } catch (error) {
@@ -54,15 +64,16 @@ async function attempt(run: () => Promise<Outcome>): Promise<Outcome | Error> {
 }
 
 /** Each value under its path in the record. */
-function compare(check: Check, each: TranscriptCase, outcome: Outcome): void {
+function compare(check: Check, each: TranscriptCase, { expected, outcome }: Run): void {
   const unknown = Object.keys(each).find((name) => !FIELDS.includes(name));
   if (unknown !== undefined) throw new Error(`the field "${unknown}" is not understood`);
-  const { failures } = compareOutcome(each, outcome);
+  const { failures } = compareOutcome(expected, outcome);
   const names = Object.keys(each.files_after);
   const values: [path: string, what: string][] = [
     ...['exit', 'stdout', 'stderr', 'files'].map((name): [string, string] => [name, name]),
     ...names.map((name): [string, string] => [`files_after/${name}`, name]),
     ...names.map((name): [string, string] => [`modes_after/${name}`, `mode of ${name}`]),
+    ...('db_after' in each ? [['db_after', MAP] as [string, string]] : []),
     ...Object.keys(each.generated ?? {}).map((name): [string, string] => [name, name]),
   ];
   for (const [path, what] of values) {
@@ -81,4 +92,6 @@ const AS_RECORDED = { CEPHGATE_RELEASE: '16', CEPHGATE_GUARD: 'off' };
 const FIELDS = [
   ...['id', 'argv', 'stdin', 'env', 'files_before', 'modes_before', 'stdout', 'stderr', 'exit'],
   ...['files_after', 'modes_after', 'generated', 'note'],
+  ...['conf', 'db_before', 'db_after', 'db_changed', 'db_after_next_auth_change'],
+  ...['stderr_loose', 'stderr_note'],
 ];

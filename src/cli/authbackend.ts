@@ -1,0 +1,198 @@
+/**
+ * Who carries out the commands of `cephgate auth`: this process on a store that it opens, doing the
+ * monitor's part of the login itself, or a sidecar behind its admin socket.
+ */
+
+import { Buffer } from 'node:buffer';
+import { getRandomValues } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import process from 'node:process';
+import { callerOf } from '../auth/callers.ts';
+import {
+  type Caller,
+  type CommandDeps,
+  type CommandReply,
+  type CommandRequest,
+  runCommand,
+} from '../auth/commands.ts';
+import { readAddress } from '../caps/network.ts';
+import { type EntityName, parseEntityName } from '../cephx/protocol.ts';
+import { Engine } from '../engine/engine.ts';
+import { FileError, RequestError } from '../errors.ts';
+import { readPrivateFile } from '../http/files.ts';
+import { CephExit } from '../keyring/cephargs.ts';
+import { ConfFileError } from '../keyring/conffile.ts';
+import { KeyRing, type KeyRingEntity } from '../keyring/keyring.ts';
+import { findClientKey, KeyringSearchError } from '../keyring/keyringsearch.ts';
+import { openStore } from '../store/open.ts';
+import type { Store } from '../store/store.ts';
+import type { CephLine } from './cephline.ts';
+import type { Io } from './io.ts';
+import type { LikeCeph } from './likeceph.ts';
+import { post } from './request.ts';
+
+export interface Backend {
+  run(request: CommandRequest): Promise<CommandReply>;
+  close(): Promise<void>;
+}
+
+/**
+ * The store of `--store` or CEPHGATE_STORE; without, the admin socket. Throws CephExit where `ceph`
+ * cannot connect, StoreError, RequestError.
+ */
+export async function openBackend(line: CephLine, like: LikeCeph, io: Io): Promise<Backend> {
+  const address = line.store ?? io.env.CEPHGATE_STORE;
+  const cwd = io.cwd ?? process.cwd();
+  if (address === undefined) {
+    const path = line.admin ?? io.env.CEPHGATE_ADMIN ?? join(io.env.CEPHGATE_DATA ?? 'data', ADMIN);
+    return adminBackend(resolve(cwd, path.replace(/^unix:/, '')));
+  }
+  const path = /^sqlite:(.+)$/s.exec(address)?.[1];
+  const located = path === undefined ? undefined : resolve(cwd, path);
+  const store = await openStore(located === undefined ? address : `sqlite:${located}`);
+  const monKeyring =
+    located === undefined ? undefined : readMonKeyring(join(dirname(located), MON_KEYRING), like);
+  return storeBackend(store, monKeyring, line, like, io);
+}
+
+/** Works on an open store, which is closed at the end. Throws CephExit. */
+export async function storeBackend(
+  store: Store,
+  monKeyring: KeyRingEntity | undefined,
+  line: CephLine,
+  like: LikeCeph,
+  io: Io,
+): Promise<Backend> {
+  let engine: Promise<Engine> | undefined;
+  const deps: CommandDeps = {
+    ...like,
+    store,
+    monKeyring,
+    engine: () => (engine ??= Engine.create()),
+    clock: () => BigInt(Date.now()) * 1_000_000n,
+    random: (n) => getRandomValues(new Uint8Array(n)),
+  };
+  const close = async (): Promise<void> => {
+    monKeyring?.key.wipe();
+    await store.close();
+  };
+  try {
+    const caller = await logIn(deps, line, like, io);
+    return { run: (request) => runCommand(deps, { ...request, caller }), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Ceph: finding the key, then the monitor's answer. Throws CephExit with librados' last line. */
+async function logIn(deps: CommandDeps, line: CephLine, like: LikeCeph, io: Io): Promise<Caller> {
+  const name = parseEntityName(line.name);
+  if (name === undefined) {
+    const words = "Error('rados_initialize failed with error code: -22')";
+    throw new CephExit(1, `Error initializing cluster client: ${words}\n`);
+  }
+  const { conf, cluster, keyring, key, keyfile } = line;
+  const given = Object.entries({ conf, cluster, keyring, key, keyfile });
+  const options = Object.fromEntries(given.filter(([, value]) => value !== undefined));
+  const stdin = keyfile === '-' ? { stdin: await io.readInput() } : {};
+  const around = { env: io.env, ...(io.cwd !== undefined && { cwd: io.cwd }), ...stdin };
+  const found = keyOf({ name, ...options }, around, like);
+  const caller = await callerOf(deps, name, found, readAddress(LOOPBACK));
+  found.wipe();
+  if (caller === undefined) throw cannotConnect(EACCES, '');
+  return caller;
+}
+
+function keyOf(
+  options: Parameters<typeof findClientKey>[0] & { readonly name: EntityName },
+  around: Parameters<typeof findClientKey>[1],
+  { release }: LikeCeph,
+): ReturnType<typeof findClientKey>['key'] {
+  try {
+    return findClientKey(options, around, release).key;
+  } catch (error) {
+    // The library's own lines may quote a key; ours do not.
+    if (error instanceof KeyringSearchError) throw cannotConnect(error.errno, `${error.message}\n`);
+    if (error instanceof ConfFileError || error instanceof FileError) {
+      const words = "ObjectNotFound('RADOS object not found (error calling conf_read_file)')";
+      throw new CephExit(1, `Error initializing cluster client: ${words}\n`);
+    }
+    throw error;
+  }
+}
+
+function cannotConnect(errno: number, before: string): CephExit {
+  const known = RADOS_ERRORS[errno];
+  const words = known === undefined ? 'error connecting' : `${known} (error connecting`;
+  const end = known === undefined ? '' : ')';
+  return new CephExit(
+    errno === EACCES ? EACCES : 1,
+    `${before}[errno ${errno}] ${words} to the cluster${end}\n`,
+  );
+}
+
+function readMonKeyring(path: string, { release }: LikeCeph): KeyRingEntity | undefined {
+  if (!existsSync(path)) return undefined;
+  const bytes = new TextEncoder().encode(readPrivateFile(path));
+  try {
+    return KeyRing.parse(bytes, release).get(parseEntityName('mon.')!);
+  } finally {
+    bytes.fill(0);
+  }
+}
+
+/** The socket's mode says who may: no login. */
+function adminBackend(socketPath: string): Backend {
+  return {
+    async run({ prefix, args, inbuf, force }) {
+      if (!existsSync(socketPath)) {
+        throw new RequestError(
+          'request.failed',
+          `cannot connect to unix:${socketPath}: no such socket ("cephgate serve" makes it; ` +
+            '--store names a store without a sidecar)',
+        );
+      }
+      const input = Buffer.from(inbuf ?? []).toString('base64');
+      const body = JSON.stringify({
+        ...args,
+        prefix,
+        ...(input !== '' && { input }),
+        ...(force && { yes_i_really_mean_it: true }),
+      });
+      const headers = { 'content-type': 'application/json' };
+      const place = { socketPath, host: 'localhost', path: '/v1/admin/command', headers };
+      const { status, text } = await post(place, body);
+      return replyIn(status, text);
+    },
+    close: async () => {},
+  };
+}
+
+function replyIn(status: number, text: string): CommandReply {
+  const failed = (why: string): RequestError =>
+    new RequestError('request.failed', `cannot run the command: ${status}: ${why}`);
+  let answer: Record<string, unknown>;
+  try {
+    answer = JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    throw failed('the answer is not JSON');
+  }
+  const { retcode, status: words, output, code, detail } = answer;
+  if (status !== 200) throw failed(`${code}: ${detail}`);
+  if (typeof retcode !== 'number' || typeof words !== 'string' || typeof output !== 'string') {
+    throw failed('the answer is not that of a command');
+  }
+  return { retcode, status: words, output };
+}
+
+const ADMIN = 'admin.sock';
+const MON_KEYRING = 'mon.keyring';
+const LOOPBACK = '127.0.0.1';
+const EACCES = 13;
+const RADOS_ERRORS: Readonly<Record<number, string>> = {
+  5: 'RADOS I/O error',
+  13: 'RADOS permission denied',
+  22: 'RADOS invalid argument',
+};
