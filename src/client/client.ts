@@ -51,7 +51,8 @@ interface Queued extends Waiting {
 /**
  * @example
  * const client = await FramesClient.connect('/run/cephgate/frames.sock');
- * const verdict = await client.check({ service: 4, session, op: { pool: 'liverpool', read: true } });
+ * const op = { pool: 'liverpool', read: true };
+ * console.log((await client.check({ service: 4, session, op })).reason);
  */
 export class FramesClient {
   readonly #duplex: Duplex;
