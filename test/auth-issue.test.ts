@@ -259,6 +259,12 @@ describe('statuses', () => {
     expect((await rig.handler.request(cut, undefined, CONTEXT)).status).toBe(-1);
   });
 
+  test('a server challenge is never zero', async () => {
+    const rig = await Rig.create({ entities });
+    rig.randoms = [new Uint8Array(8), new Uint8Array(8), Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0)];
+    expect(rig.handler.hello(helloBytes('client.john'))!.exchange.serverChallenge).toBe(1n);
+  });
+
   test('without a good AUTH secret there is no ticket', async () => {
     const rig = await Rig.create({ entities });
     rig.times = [NOW_NS, NOW_NS, NOW_NS, NOW_NS, NOW_NS + 1000n * 3_600_000_000_000n];
