@@ -5,7 +5,7 @@ import { encodeBase64 } from '../src/cephx/cryptokey.ts';
 import { CephxHttpClient, type Fetch, SidecarClient } from '../src/cephx/httpclient.ts';
 import type { ServiceAuthorizer } from '../src/cephx/ticketmanager.ts';
 import { RequestError } from '../src/errors.ts';
-import { freshKey } from './auth-issue-kit.ts';
+import { entity, freshKey } from './auth-issue-kit.ts';
 import { AUTH, HOUR_NS, MGR, MON, makeHandler, OSD, rng, Sidecar } from './client-kit.ts';
 import { bytesOf, newConnection } from './http-kit.ts';
 
@@ -152,6 +152,42 @@ describe('renewal', () => {
     expect((await client.authorizer(OSD)).ok).toBe(true);
     expect(sidecar.asked.length).toBe(4);
     expect(client.handler.tickets.globalId).toBe(globalId);
+  });
+});
+
+describe('a claim that is refused for good', () => {
+  it('ends in a new global_id when the one we were given was not ours', async () => {
+    const sidecar = await Sidecar.create();
+    sidecar.between = async (_, response) => {
+      const headers = new Headers(response.headers);
+      if (headers.has('cephgate-global-id')) headers.set('cephgate-global-id', '9999');
+      return new Response(response.body, { status: response.status, headers });
+    };
+    const client = sidecar.client();
+    expect(await client.login(OSD)).toEqual(OK);
+    sidecar.between = async (_, response) => response;
+    // The AUTH authorizer with that id is rejected, and then the claim.
+    expect(await client.requestTickets(MGR)).toEqual(REFUSED);
+    expect(client.handler.state).toBe('INIT');
+    const found = await client.authorizer(MGR);
+    expect(found.ok).toBe(true);
+    expect(client.handler.tickets.globalId).not.toBe(9999n);
+    // What belonged to the other id went with it.
+    expect(client.handler.tickets.list().map((each) => each.serviceId)).toEqual([MGR, AUTH]);
+    expect((await present(sidecar, await osdAuthorizer(client))).decision).toBe(true);
+  });
+
+  it('leaves everything as it was when a login without the claim is refused too', async () => {
+    const sidecar = await Sidecar.create();
+    const client = sidecar.client();
+    await client.login(OSD | MGR);
+    const { globalId } = client.handler.tickets;
+    const { rig } = sidecar;
+    await rig.putEntity('client.john', entity(freshKey('aes256k', rng), { mon: 'allow r' }));
+    client.handler.tickets.invalidate(OSD);
+    expect(await client.authorizer(OSD)).toEqual(REFUSED);
+    expect(client.handler.tickets.globalId).toBe(globalId);
+    expect(client.handler.authorizer(MGR).ok).toBe(true);
   });
 });
 

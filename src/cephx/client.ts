@@ -197,7 +197,11 @@ export class CephxClientHandler {
       const reader = new Reader(payload);
       if (waiting === 'WAIT_CHALLENGE') return this.#onChallenge(reader);
       const { type, status } = decodeResponseHeader(reader);
-      if (status !== 0) return { ok: false, reason: 'request.refused', status };
+      if (status !== 0) {
+        // What was rejected is our authorizer for AUTH: a new login is needed.
+        if (waiting !== 'WAIT_TICKET') this.tickets.invalidate(ENTITY_TYPE_AUTH);
+        return { ok: false, reason: 'request.refused', status };
+      }
       if (type !== REQUEST_TYPES[waiting]) return failure('reply.type');
       if (waiting === 'WAIT_TICKET') return this.#onLogin(reader, frame);
       return waiting === 'WAIT_TICKETS' ? this.#onTickets(reader) : this.#onRotating(reader);
@@ -275,6 +279,8 @@ export class CephxClientHandler {
       extra.length === 0 ? [] : openTicketReply(sealer, auth.sessionKey, new Reader(extra));
     const wrongOther = this.#judge(others, this.#asked & ~ENTITY_TYPE_AUTH);
     if (wrongOther !== undefined) return fail(wrongOther);
+    // Tickets of another global_id are not ours any more.
+    if (own === 0n) this.tickets.wipe();
     this.tickets.globalId = globalId;
     this.tickets.take([auth, ...others], this.#options.clock());
     return done({ kind: 'login', connectionSecret: secret });

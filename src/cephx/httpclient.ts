@@ -66,7 +66,8 @@ export class CephxHttpClient {
   /**
    * Sees to it that there are tickets for the services in the mask: logs in, or asks for those that
    * are missing or three quarters old. A renewal that fails counts only when the ticket is no
-   * longer good: that is what the last quarter is for. Throws RequestError.
+   * longer good: that is what the last quarter is for. If our global_id is refused and no AUTH
+   * ticket is left, a new one is taken. Throws RequestError.
    */
   ensure(want: number): Promise<ClientResult<void>> {
     return this.#inTurn(() => this.#ensure(want));
@@ -95,7 +96,11 @@ export class CephxHttpClient {
     const { handler } = this;
     if (handler.needs(want) === 0) return DONE;
     if (handler.needs(ENTITY_TYPE_AUTH) !== 0) {
-      const login = await this.#login(want);
+      let login = await this.#login(want);
+      if (!login.ok && login.reason === 'request.refused' && handler.state === 'INIT') {
+        const anew = await this.#loginAnew(want);
+        if (anew.ok) login = anew;
+      }
       if (!login.ok) return login;
     }
     const need = handler.needs(want);
@@ -113,6 +118,22 @@ export class CephxHttpClient {
     const reply = await this.#post('/v1/cephx/request', step.value.payload, headers);
     const globalId = globalIdOf(reply.headers.get(GLOBAL_ID_HEADER));
     return emptied(this.handler.receive(reply.payload, { globalId }));
+  }
+
+  /**
+   * A claim can be refused for good: the secret of the old ticket is gone, or the global_id was never
+   * ours. When the AUTH ticket is of no use any more a new global_id is the only way on.
+   */
+  async #loginAnew(want: number): Promise<ClientResult<void>> {
+    const { tickets } = this.handler;
+    const claimed = tickets.globalId;
+    if (claimed === 0n) return { ok: false, reason: 'ticket.none' };
+    tickets.globalId = 0n;
+    try {
+      return await this.#login(want);
+    } finally {
+      if (tickets.globalId === 0n) tickets.globalId = claimed;
+    }
   }
 
   async #requestTickets(want: number): Promise<ClientResult<void>> {
