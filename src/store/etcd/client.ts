@@ -69,29 +69,29 @@ export class EtcdClient {
       const attempt = await this.attempt(path, request, deadline);
       if (attempt.kind === 'answer') return attempt.answer;
       if (attempt.kind === 'refused') throw attempt.error;
-      if (!(await this.pause(deadline, tries))) throw unreachable(attempt.message);
+      if (await this.pause(deadline, tries)) continue;
+      this.checkOpen();
+      throw unreachable(attempt.message);
     }
   }
 
   /** One try at the present member; if no answer comes, the next try is made at the next one. */
   async attempt(path: string, request: Json, deadline: Deadline): Promise<Attempt> {
-    this.checkOpen();
+    if (this.closed) return { kind: 'none', sent: false, message: 'the store was closed' };
     const member = this.#member;
     const attempt = await this.#attemptAt(member, path, request, deadline);
-    this.checkOpen();
     if (attempt.kind === 'none') this.leave(member);
     return attempt;
   }
 
-  /** Waits after so many tries; false when there is no time left for another one. */
+  /** Waits after so many tries; false when it is too late for another one. */
   async pause(deadline: Deadline, tries: number): Promise<boolean> {
     // Only when all members were asked: before that, another one may well answer.
     const rounds = tries / this.#options.members.length;
     const ms = Number.isInteger(rounds) ? Math.min(PAUSE_MIN_MS * 2 ** rounds, PAUSE_MAX_MS) : 0;
-    if (deadline.leftMs <= ms) return false;
+    if (deadline.leftMs <= ms || this.closed) return false;
     await new Promise((resolve) => setTimeout(resolve, ms * (0.5 + Math.random() / 2)));
-    this.checkOpen();
-    return true;
+    return !this.closed;
   }
 
   /** The answers to a request that has many, as they come, from the present member. */
@@ -261,7 +261,10 @@ const REFUSALS: readonly (readonly [RegExp, StoreErrorCode])[] = [
   [/is a future revision/, 'store.future'],
   [/database space exceeded/, 'store.full'],
   [/request is too large|too many operations/, 'store.limit'],
-  [/authentication failed|authentication is not enabled|permission denied/, 'store.refused'],
+  [
+    /authentication failed|authentication is not enabled|permission denied|user name is empty/,
+    'store.refused',
+  ],
   [/too many requests/, 'store.busy'],
 ];
 

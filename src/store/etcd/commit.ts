@@ -65,8 +65,9 @@ export class Committer {
       if (attempt.kind === 'none') {
         unsure ||= attempt.sent;
         if (await client.pause(deadline, tries)) continue;
-        if (!unsure) throw unreachable(attempt.message);
-        return this.#unknown(id, attempt.message);
+        if (unsure) return this.#unknown(id, attempt.message);
+        client.checkOpen();
+        throw unreachable(attempt.message);
       }
       const snapshot = revisionOf(attempt.answer);
       if (flag(attempt.answer, 'succeeded')) return this.#committed(id, snapshot);

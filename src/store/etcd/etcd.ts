@@ -139,6 +139,7 @@ export class EtcdStore implements Store {
   async commit(transaction: Transaction, options: CallOptions): Promise<Outcome> {
     checkCall(options);
     checkTransaction(transaction);
+    this.#context.client.checkOpen();
     return await this.#committer.commit(transaction, new Deadline(options.timeoutMs));
   }
 

@@ -1,0 +1,247 @@
+/** Values sealed in etcd, and who may talk to it: certificates, names, passwords. */
+
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { CryptoKey } from '../src/cephx/cryptokey.ts';
+import { Engine } from '../src/engine/engine.ts';
+import { engineSealer } from '../src/sealer.ts';
+import type { EtcdAccess } from '../src/store/etcd/open.ts';
+import { type Envelope, plaintextEnvelope, sealedEnvelope } from '../src/store/etcd/seal.ts';
+import { openStore } from '../src/store/open.ts';
+import { ENTITIES } from '../src/store/records.ts';
+import { type Store, TRANSACTION_BYTES_MAX } from '../src/store/store.ts';
+import { transaction } from '../src/store/transaction.ts';
+import { call, ETCD_NAME, EtcdCluster, etcdMissing } from './etcd.ts';
+import { Rng, seedOf } from './rng.ts';
+import { bytes, CALL, pair, storeContract, take, text } from './store-contract.ts';
+
+const rng = new Rng(seedOf(20261126));
+const sealer = engineSealer(await Engine.create());
+const key = () => CryptoKey.create('aes256k', { seconds: 1, nanoseconds: 0 }, rng.random);
+const [first, second, third] = [key(), key(), key()];
+const sealed = (...keys: CryptoKey[]): Envelope => sealedEnvelope(sealer, keys, rng.random);
+
+const contains = (all: Uint8Array, part: Uint8Array): boolean =>
+  Buffer.from(all).includes(Buffer.from(part));
+
+describe('the envelope of stored values', () => {
+  const path = bytes('cephgate/g/0/d/entity/client.a');
+  const content = { code: 'store.content' };
+
+  it('opens what it closed, of any length', () => {
+    const envelope = sealed(first);
+    for (const length of [0, 1, 49_151, 49_152, 49_153, 200_000]) {
+      const value = rng.bytes(length);
+      const stored = envelope.close(path, value);
+      expect(envelope.open(path, stored)).toEqual(value);
+      if (length > 16) expect(contains(stored, value.slice(0, 16))).toBe(false);
+    }
+  });
+
+  it('opens under the current and the previous key, and seals under the current one', () => {
+    const old = sealed(first).close(path, bytes('v'));
+    const both = sealed(second, first);
+    expect(text(both.open(path, old))).toBe('v');
+    const fresh = both.close(path, bytes('v'));
+    expect(text(sealed(second).open(path, fresh))).toBe('v');
+    expect(() => sealed(first).open(path, fresh)).toThrow(expect.objectContaining(content));
+    expect(() => sealed(first, second, third)).toThrow(RangeError);
+    expect(() => sealed()).toThrow(RangeError);
+    const aes = CryptoKey.create('aes', { seconds: 1, nanoseconds: 0 }, rng.random);
+    expect(() => sealed(aes)).toThrow(TypeError);
+  });
+
+  it('opens in no other place', () => {
+    const envelope = sealed(first);
+    const stored = envelope.close(path, bytes('v'));
+    for (const other of ['cephgate/g/0/d/entity/client.b', 'cephgate/g/1/d/entity/client.a', '']) {
+      expect(() => envelope.open(bytes(other), stored)).toThrow(expect.objectContaining(content));
+    }
+  });
+
+  it('opens nothing that was altered, cut, put together anew, or not sealed', () => {
+    const envelope = sealed(first);
+    const value = rng.bytes(100_000);
+    const stored = envelope.close(path, value);
+    const twin = envelope.close(path, value);
+    const chunk = 4 + new DataView(stored.buffer).getUint32(1, true);
+    const parts = (from: Uint8Array, ...which: number[]) => [
+      ...which.map((i) => from.slice(1 + i * chunk, 1 + (i + 1) * chunk)),
+    ];
+    const glue = (chunks: Uint8Array[]) =>
+      Uint8Array.from(Buffer.concat([Buffer.of(1), ...chunks]));
+    expect(envelope.open(path, glue(parts(stored, 0, 1, 2)))).toEqual(value);
+    const wrong = [
+      glue(parts(stored, 0, 1)),
+      glue(parts(stored, 1, 0, 2)),
+      glue(parts(stored, 0, 0, 2)),
+      glue([...parts(stored, 0, 1, 2), ...parts(stored, 2)]),
+      glue([...parts(stored, 0), ...parts(twin, 1), ...parts(stored, 2)]),
+      plaintextEnvelope().close(path, value),
+      new Uint8Array(),
+      new Uint8Array([1]),
+      new Uint8Array([2, 0, 0, 0, 0]),
+    ];
+    for (let i = 0; i < 40; i++) {
+      const altered = new Uint8Array(stored);
+      altered[rng.int(altered.length)]! ^= 1 << rng.int(8);
+      wrong.push(altered, stored.slice(0, rng.int(stored.length)));
+    }
+    for (const each of wrong) {
+      expect(() => envelope.open(path, each)).toThrow(expect.objectContaining(content));
+    }
+  });
+});
+
+describe.skipIf(etcdMissing)(`${ETCD_NAME}: sealed`, () => {
+  let cluster: EtcdCluster;
+  const opened: Store[] = [];
+  let prefixes = 0;
+  beforeAll(async () => {
+    cluster = await EtcdCluster.start();
+  });
+  afterAll(() => cluster?.stop());
+  afterEach(async () => {
+    for (const store of opened.splice(0)) await store.close();
+  });
+  const open = async (access: EtcdAccess): Promise<Store> => {
+    const store = await openStore(cluster.address, access);
+    opened.push(store);
+    return store;
+  };
+
+  storeContract(
+    'etcd, sealed',
+    () => openStore(cluster.address, { prefix: `sealed/${prefixes++}/`, envelope: sealed(first) }),
+    { leaseTtlMs: 2_000, transactions: 60 },
+  );
+
+  it('keeps no key in the clear, and opens nothing that was put elsewhere', async () => {
+    const prefix = `sealed/${prefixes++}/`;
+    const store = await open({ prefix, envelope: sealed(first) });
+    const names = ['client.a', 'client.b'];
+    const keys = names.map(() => rng.bytes(44));
+    const puts = names.map((name, i) => ({
+      key: ENTITIES.key(name),
+      value: ENTITIES.encode({ key: keys[i]!, pendingKey: keys[i], caps: new Map() }),
+    }));
+    await store.commit(transaction({ puts }), CALL);
+    const { url } = cluster.members[0]!;
+    const b64 = (value: string): string => Buffer.from(value).toString('base64');
+    const all = await call(url, '/v3/kv/range', { key: b64(prefix), range_end: b64('sealed0') });
+    const [a, b] = all.kvs.filter((kv: { key: string }) => atob(kv.key).includes('/d/entity/'));
+    for (const kv of all.kvs) {
+      for (const each of keys)
+        expect(contains(Buffer.from(kv.value ?? '', 'base64'), each)).toBe(false);
+    }
+    await call(url, '/v3/kv/put', { key: a.key, value: b.value });
+    const reading = store.get(ENTITIES.key('client.a'), CALL);
+    await expect(reading).rejects.toMatchObject({ code: 'store.content' });
+  });
+
+  it('takes the largest transaction', async () => {
+    const store = await open({ prefix: `sealed/${prefixes++}/`, envelope: sealed(first) });
+    const value = rng.bytes(TRANSACTION_BYTES_MAX - 1);
+    const watch = store.watch((await store.get(bytes('a'), CALL)).snapshot);
+    const told = take(watch, 1);
+    const tx = transaction({ puts: [{ key: bytes('a'), value }] });
+    expect((await store.commit(tx, { timeoutMs: 20_000 })).status).toBe('committed');
+    const change = (await told)[0];
+    const found = change?.type === 'transaction' ? change.changes[0]?.value : undefined;
+    expect(Buffer.compare(found!, value)).toBe(0);
+  });
+
+  it('wants the way of sealing that the database has', async () => {
+    const prefix = `sealed/${prefixes++}/`;
+    const store = await open({ prefix, envelope: sealed(first) });
+    await store.commit(transaction({ puts: [pair('a', '1')] }), CALL);
+    const plain = open({ prefix, envelope: plaintextEnvelope() });
+    await expect(plain).rejects.toMatchObject({ code: 'store.content' });
+    const foreign = await open({ prefix, envelope: sealed(second) });
+    await expect(foreign.get(bytes('a'), CALL)).rejects.toMatchObject({ code: 'store.content' });
+    await expect(open({ prefix })).rejects.toMatchObject({ code: 'store.address' });
+  });
+});
+
+describe.skipIf(etcdMissing)(`${ETCD_NAME}: TLS and login`, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'cephgate-tls-'));
+  const file = (name: string): string => join(folder, name);
+  const envelope = plaintextEnvelope();
+  let cluster: EtcdCluster;
+  let ca: string;
+  beforeAll(async () => {
+    for (const name of ['own', 'other']) makeCertificate(file(name));
+    ca = readFileSync(file('own.crt'), 'utf8');
+    cluster = await EtcdCluster.start({ tls: { cert: file('own.crt'), key: file('own.key') } });
+    makeLogin();
+  });
+  afterAll(async () => {
+    await cluster?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** etcd's own client does what our gateway driver has no call for. */
+  function etcdctl(...argv: string[]): void {
+    const env = { ...process.env, ETCDCTL_API: '3' };
+    const flags = [`--endpoints=${cluster.members[0]!.url}`, `--cacert=${file('own.crt')}`];
+    execFileSync('etcdctl', [...flags, ...argv], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+  }
+  function makeLogin(): void {
+    etcdctl('user', 'add', 'root:rootpass');
+    etcdctl('role', 'add', 'cephgate');
+    etcdctl('role', 'grant-permission', 'cephgate', '--prefix=true', 'readwrite', 'mine/');
+    etcdctl('user', 'add', 'gate:secret');
+    etcdctl('user', 'grant-role', 'gate', 'cephgate');
+    etcdctl('auth', 'enable');
+  }
+  const login = { name: 'gate', password: 'secret' };
+
+  it('works with a role for its prefix alone, and after a member forgot our session', async () => {
+    const store = await openStore(cluster.address, { ca, login, envelope, prefix: 'mine/' });
+    const watch = store.watch((await store.get(bytes('a'), CALL)).snapshot);
+    const told = take(watch, 2);
+    expect((await store.commit(transaction({ puts: [pair('a', '1')] }), CALL)).status).toBe(
+      'committed',
+    );
+    expect(await store.lease('l', 60_000, CALL)).toBeDefined();
+    const [member] = cluster.members;
+    await member!.kill();
+    await member!.start();
+    const tx = transaction({ puts: [pair('a', '2')] });
+    let outcome = await store.commit(tx, CALL);
+    while (outcome.status === 'unknown') outcome = await store.commit(tx, CALL);
+    expect(outcome.status).toBe('committed');
+    expect((await told).map((event) => event.type)).toEqual(['transaction', 'transaction']);
+    await store.close();
+  });
+
+  it.each([
+    ['a wrong password', { login: { ...login, password: 'wrong' } }, 'store.refused'],
+    ['no login', { login: undefined }, 'store.refused'],
+    ['a prefix of somebody else', { prefix: 'other/' }, 'store.refused'],
+    ['another CA', { ca: 'other.crt' }, 'store.unreachable'],
+    ['the CAs of the system', { ca: undefined }, 'store.unreachable'],
+  ])('does not open with %s', async (_, wrong, code) => {
+    const access = { ca, login, envelope, prefix: 'mine/', ...wrong };
+    if (access.ca === 'other.crt') access.ca = readFileSync(file('other.crt'), 'utf8');
+    const { openEtcdStore } = await import('../src/store/etcd/etcd.ts');
+    const members = [cluster.members[0]!.url];
+    const opening = openEtcdStore({ ...access, members, timeoutMs: 1_000 });
+    const error = await opening.then(
+      () => undefined,
+      (each: unknown) => each,
+    );
+    expect(error).toMatchObject({ code });
+    expect(String(error)).not.toMatch(/secret|wrong/);
+  });
+
+  function makeCertificate(path: string): void {
+    const what = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+    const names = ['-subj', '/CN=etcd', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2'];
+    const out = ['-keyout', `${path}.key`, '-out', `${path}.crt`];
+    execFileSync('openssl', [...what, ...names, ...out], { stdio: 'ignore' });
+  }
+});
