@@ -186,7 +186,8 @@ export class CephxClientHandler {
 
   /**
    * Takes a payload of the monitor. Whatever it is, this does not throw; a failure ends the
-   * exchange and leaves the tickets as they were.
+   * exchange and leaves the tickets as they were, but a refused request for tickets invalidates the
+   * AUTH ticket.
    */
   receive(payload: Uint8Array, frame: Frame = {}): ClientResult<ClientStep> {
     const waiting = this.#waiting;
@@ -199,7 +200,7 @@ export class CephxClientHandler {
       const { type, status } = decodeResponseHeader(reader);
       if (status !== 0) {
         // What was rejected is our authorizer for AUTH: a new login is needed.
-        if (waiting !== 'WAIT_TICKET') this.tickets.invalidate(ENTITY_TYPE_AUTH);
+        if (waiting === 'WAIT_TICKETS') this.tickets.invalidate(ENTITY_TYPE_AUTH);
         return { ok: false, reason: 'request.refused', status };
       }
       if (type !== REQUEST_TYPES[waiting]) return failure('reply.type');
@@ -227,7 +228,7 @@ export class CephxClientHandler {
 
   #onChallenge(reader: Reader): ClientResult<ClientStep> {
     const challenge = decodeServerChallenge(reader);
-    // Zero means "none" to Ceph: a proof made with it would be good for whoever sends that.
+    // Zero means "none" to Ceph: no monitor sends it.
     if (challenge === 0n) return failure('challenge.zero');
     this.#serverChallenge = challenge;
     return done({ kind: 'send', payload: this.#authenticate() });
@@ -238,7 +239,9 @@ export class CephxClientHandler {
     const { sealer, key, random, clock } = this.#options;
     const clientChallenge = randomU64(random);
     const challenges = { server: this.#serverChallenge, client: clientChallenge };
-    this.#asked = this.tickets.needs(this.#want, clock()) | ENTITY_TYPE_AUTH;
+    const { tickets } = this;
+    const need = tickets.globalId === 0n ? this.#want : tickets.needs(this.#want, clock());
+    this.#asked = need | ENTITY_TYPE_AUTH;
     this.#waiting = 'WAIT_TICKET';
     const out = new Writer();
     encodeRequestHeader(out, GET_AUTH_SESSION_KEY);
@@ -246,7 +249,7 @@ export class CephxClientHandler {
       version: AUTHENTICATE_VERSION,
       clientChallenge,
       key: challengeHash(sealer, key, challenges),
-      oldTicket: this.tickets.oldTicket().blob,
+      oldTicket: tickets.oldTicket().blob,
       otherKeys: this.#asked,
     });
     return out.finish();

@@ -121,8 +121,8 @@ export class CephxHttpClient {
   }
 
   /**
-   * A claim can be refused for good: the secret of the old ticket is gone, or the global_id was never
-   * ours. When the AUTH ticket is of no use any more a new global_id is the only way on.
+   * A claim can be refused for good: the secret of the old ticket is gone, or the global_id was
+   * never ours. When the AUTH ticket is of no use any more a new global_id is the only way on.
    */
   async #loginAnew(want: number): Promise<ClientResult<void>> {
     const { tickets } = this.handler;
