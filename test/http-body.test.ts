@@ -224,7 +224,7 @@ describe('routes', () => {
     expect(answer.headers.get('allow')).toBe(allow);
   });
 
-  it.each(['/', '/v1', '/v1/verify/', '/v1/verify/x', '/V1/verify', '//v1/verify', '/metrics'])(
+  it.each(['/', '/v1', '/v1/verify/', '/v1/verify/x', '/V1/verify', '//v1/verify', '/metric'])(
     '%s is unknown',
     async (path) => {
       await expectProblem(json(GOOD), 404, 'route.unknown', path);

@@ -18,6 +18,8 @@ import { twinSealer } from './twin/sealer.ts';
 const CASES = Number(process.env.ORACLE_CASES ?? 100_000);
 const POLICIES: readonly Plausibility[] = ['released', 'pr71231-order', 'pr71231-span', 'strict'];
 const BLOCK = 16;
+// The id of the request comes back: one for all, so that the answers can be compared whole.
+const HEADERS = { ...JSON_HEADERS, 'cephgate-request-id': 'attacker' };
 /** authorizer_v, global_id, service_id; blob_v, secret_id, length. */
 const TICKET_AT = 26;
 
@@ -113,7 +115,7 @@ async function attack(kit: Kit, count: number, seed: number): Promise<Answers> {
 
 async function ask(app: Kit['app'], authorizer: Uint8Array, listener: Listener): Promise<string> {
   const body = JSON.stringify({ service: 'osd', authorizer: b64(authorizer) });
-  const init = { method: 'POST', headers: JSON_HEADERS, body };
+  const init = { method: 'POST', headers: HEADERS, body };
   const response = await app.request('/v1/verify', init, { listener });
   const text = await response.text();
   const shown = text.replace(/"decision_id":"[0-9a-f]+"/, '"decision_id":""');

@@ -6,13 +6,14 @@
  */
 
 import { type Context, Hono } from 'hono';
+import { observed } from '../observe/middleware.ts';
 import { callerOf, refuseForeign } from './callers.ts';
 import { cephxHelloRoute, cephxRequestRoute } from './cephx.ts';
 import { checkRoute, releaseRoute } from './check.ts';
 import { checksRoute } from './checks.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { framesRoute } from './frames.ts';
-import { livezRoute, readyzRoute, versionRoute } from './operations.ts';
+import { livezRoute, metricsRoute, openApiRoute, readyzRoute, versionRoute } from './operations.ts';
 import { Problem } from './problem.ts';
 import { signRoute, signVerifyRoute } from './sign.ts';
 import { verifyRoute } from './verify.ts';
@@ -29,6 +30,7 @@ type Route = (c: Context<AppEnv>, deps: AppDeps) => Response | Promise<Response>
  */
 export function createApp(deps: AppDeps): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
+  app.use('*', observed(deps));
   app.use('*', async (c, next) => {
     await next();
     // Answers are about secrets: nobody keeps them, nobody guesses what they are.
@@ -41,7 +43,10 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   });
   for (const [path, routes] of Object.entries(PUBLIC_ROUTES)) {
     for (const [method, route] of Object.entries(routes)) {
-      app.on(method, path, (c) => route(c, deps));
+      app.on(method, path, (c) => {
+        c.set('route', path);
+        return route(c, deps);
+      });
     }
     app.all(path, () => wrongMethod(Object.keys(routes)));
   }
@@ -50,14 +55,23 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   for (const [path, routes] of Object.entries(callerRoutes)) {
     for (const [method, route] of Object.entries(routes)) {
       app.on(method, path, (c) => {
-        c.set('caller', callerOf(c.req.raw, c.env.listener));
+        c.set('route', path);
+        const caller = callerOf(c.req.raw, c.env.listener);
+        c.set('caller', { ...caller, requestId: c.get('requestId') });
         return route(c, deps);
       });
     }
     app.all(path, () => wrongMethod(Object.keys(routes)));
   }
-  app.notFound(() => new Problem('route.unknown', 'no such route').toResponse());
-  app.onError((error) => problemOf(error, deps).toResponse());
+  app.notFound((c) => {
+    c.set('problem', 'route.unknown');
+    return new Problem('route.unknown', 'no such route').toResponse();
+  });
+  app.onError((error, c) => {
+    const problem = problemOf(error, deps, c.get('requestId'));
+    c.set('problem', problem.code);
+    return problem.toResponse();
+  });
   return app;
 }
 
@@ -66,6 +80,8 @@ const PUBLIC_ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> =
   '/livez': { GET: livezRoute },
   '/readyz': { GET: readyzRoute },
   '/version': { GET: versionRoute },
+  '/metrics': { GET: metricsRoute },
+  '/openapi.json': { GET: openApiRoute },
 };
 
 /** Routes that need a caller. */
@@ -87,10 +103,10 @@ function wrongMethod(methods: readonly string[]): never {
   });
 }
 
-function problemOf(error: unknown, deps: AppDeps): Problem {
+function problemOf(error: unknown, deps: AppDeps, requestId: string): Problem {
   if (error instanceof Problem) return error;
   // The message stays here: it may speak of our files and state.
   const { name, message } = error instanceof Error ? error : { name: 'unknown', message: '' };
-  deps.log({ level: 'error', event: 'error', name, message });
+  deps.log({ level: 'error', event: 'error', request_id: requestId, name, message });
   return new Problem('internal', 'the request could not be processed');
 }

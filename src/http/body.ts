@@ -5,9 +5,24 @@
 
 import { decodeBase64, isWellFormed, parseU64 } from './codec.ts';
 import { Problem } from './problem.ts';
+import {
+  BASE64_PATTERN,
+  BYTES_KEYWORD,
+  described,
+  objectSchema,
+  type Schema,
+  schemaOf,
+  U64_PATTERN,
+  WELL_FORMED_PATTERN,
+} from './schema.ts';
 
 /** Reads one value at a place such as `op.classes[0].name`; throws Problem `field.*`. */
-export type Field<T> = (value: unknown, at: string) => T;
+export interface Field<T> {
+  (value: unknown, at: string): T;
+  /** JSON Schema of the values that are read: see schema.ts. */
+  readonly schema?: () => Schema;
+  readonly optional?: boolean;
+}
 
 /** What an object may hold. A field made by `optional` may be missing. */
 export type Shape = Readonly<Record<string, Field<unknown>>>;
@@ -48,28 +63,36 @@ export async function readBody<T>(
 /** An object with these fields and no others. */
 export function object<S extends Shape>(shape: S): Field<ShapeOf<S>> {
   const names = Object.keys(shape);
-  return (value, at) => {
-    if (!isObject(value)) throw wrongType(at, 'an object', value);
-    for (const name of Object.keys(value)) {
-      if (!Object.hasOwn(shape, name)) throw unknownField(at, name);
-    }
-    const out: Record<string, unknown> = {};
-    for (const name of names) {
-      const held = Object.hasOwn(value, name) ? value[name] : undefined;
-      out[name] = shape[name]!(held, at === '' ? name : `${at}.${name}`);
-    }
-    return out as ShapeOf<S>;
-  };
+  return described(
+    () => objectSchema(shape),
+    (value, at) => {
+      if (!isObject(value)) throw wrongType(at, 'an object', value);
+      for (const name of Object.keys(value)) {
+        if (!Object.hasOwn(shape, name)) throw unknownField(at, name);
+      }
+      const out: Record<string, unknown> = {};
+      for (const name of names) {
+        const held = Object.hasOwn(value, name) ? value[name] : undefined;
+        out[name] = shape[name]!(held, at === '' ? name : `${at}.${name}`);
+      }
+      return out as ShapeOf<S>;
+    },
+  );
 }
 
 /** A field that may be missing (but not null). */
 export function optional<T>(field: Field<T>): Field<T | undefined> {
-  return (value, at) => (value === undefined ? undefined : field(value, at));
+  const read: Field<T | undefined> = (value, at) =>
+    value === undefined ? undefined : field(value, at);
+  return Object.assign(
+    described(() => schemaOf(field), read),
+    { optional: true },
+  );
 }
 
 /** Text of `min` to `max` bytes in UTF-8. */
 export function text(min: number, max: number): Field<string> {
-  return (value, at) => {
+  return described(textSchema(min, max), (value, at) => {
     if (typeof value !== 'string') throw wrongType(at, 'a string', value);
     if (!isWellFormed(value)) throw wrongValue(at, 'text without lone surrogates');
     // A UTF-16 unit is at most three bytes: count only what is near the limit.
@@ -78,79 +101,111 @@ export function text(min: number, max: number): Field<string> {
       throw wrongValue(at, `${min} to ${max} bytes`, `${length} bytes`);
     }
     return value;
-  };
+  });
 }
 
 /** Canonical base64 of `min` to `max` bytes. */
 export function base64(min: number, max: number): Field<Uint8Array> {
-  return (value, at) => {
-    if (typeof value !== 'string') throw wrongType(at, 'a base64 string', value);
-    const bytes = decodeBase64(value);
-    if (bytes === undefined) throw wrongValue(at, 'standard base64 with padding');
-    if (bytes.length < min || bytes.length > max) {
-      throw wrongValue(at, `${min} to ${max} bytes in base64`, `${bytes.length} bytes`);
-    }
-    return bytes;
-  };
+  return described(
+    {
+      type: 'string',
+      contentEncoding: 'base64',
+      pattern: BASE64_PATTERN,
+      [BYTES_KEYWORD]: { min, max },
+    },
+    (value, at) => {
+      if (typeof value !== 'string') throw wrongType(at, 'a base64 string', value);
+      const bytes = decodeBase64(value);
+      if (bytes === undefined) throw wrongValue(at, 'standard base64 with padding');
+      if (bytes.length < min || bytes.length > max) {
+        throw wrongValue(at, `${min} to ${max} bytes in base64`, `${bytes.length} bytes`);
+      }
+      return bytes;
+    },
+  );
 }
 
 /** A u64 as a decimal string. */
-export const u64: Field<bigint> = (value, at) => {
-  if (typeof value !== 'string') throw wrongType(at, 'a decimal string', value);
-  const number = parseU64(value);
-  if (number === undefined) throw wrongValue(at, 'a decimal number from 0 to 2^64-1');
-  return number;
-};
+export const u64: Field<bigint> = described(
+  { type: 'string', pattern: U64_PATTERN },
+  (value, at) => {
+    if (typeof value !== 'string') throw wrongType(at, 'a decimal string', value);
+    const number = parseU64(value);
+    if (number === undefined) throw wrongValue(at, 'a decimal number from 0 to 2^64-1');
+    return number;
+  },
+);
 
 /** An integer from 0 to 2^32-1, as a JSON number. */
-export const u32: Field<number> = (value, at) => {
-  if (typeof value !== 'number') throw wrongType(at, 'a number', value);
-  if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff) {
-    throw wrongValue(at, 'a whole number from 0 to 4294967295');
-  }
-  return value;
-};
+export const u32: Field<number> = described(
+  { type: 'integer', minimum: 0, maximum: 0xffff_ffff },
+  (value, at) => {
+    if (typeof value !== 'number') throw wrongType(at, 'a number', value);
+    if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff) {
+      throw wrongValue(at, 'a whole number from 0 to 4294967295');
+    }
+    return value;
+  },
+);
 
-export const flag: Field<boolean> = (value, at) => {
+export const flag: Field<boolean> = described({ type: 'boolean' }, (value, at) => {
   if (typeof value !== 'boolean') throw wrongType(at, 'true or false', value);
   return value;
-};
+});
 
 /** One of the names. */
 export function oneOf<const N extends string>(names: readonly N[]): Field<N> {
-  return (value, at) => {
+  return described({ enum: names }, (value, at) => {
     if (typeof value !== 'string') throw wrongType(at, 'a string', value);
     const found = names.find((name) => name === value);
     if (found === undefined) throw wrongValue(at, `one of ${names.join(', ')}`);
     return found;
-  };
+  });
 }
 
 /** A list of at most `max` values. */
 export function list<T>(field: Field<T>, max: number): Field<T[]> {
-  return (value, at) => {
-    if (!Array.isArray(value)) throw wrongType(at, 'a list', value);
-    if (value.length > max) {
-      throw wrongValue(at, `at most ${max} entries`, `${value.length} entries`);
-    }
-    return value.map((each, index) => field(each, `${at}[${index}]`));
-  };
+  return described(
+    () => ({ type: 'array', items: schemaOf(field), maxItems: max }),
+    (value, at) => {
+      if (!Array.isArray(value)) throw wrongType(at, 'a list', value);
+      if (value.length > max) {
+        throw wrongValue(at, `at most ${max} entries`, `${value.length} entries`);
+      }
+      return value.map((each, index) => field(each, `${at}[${index}]`));
+    },
+  );
 }
 
 /** An object whose names are free. The result has no prototype, so any name is just a name. */
 export function record<T>(field: Field<T>, max: number): Field<Record<string, T>> {
-  return (value, at) => {
-    if (!isObject(value)) throw wrongType(at, 'an object', value);
-    const entries = Object.entries(value);
-    if (entries.length > max) {
-      throw wrongValue(at, `at most ${max} entries`, `${entries.length} entries`);
-    }
-    const out = Object.create(null) as Record<string, T>;
-    for (const [name, held] of entries) {
-      if (!isWellFormed(name)) throw wrongValue(at, 'names without lone surrogates');
-      out[name] = field(held, `${at}.*`);
-    }
-    return out;
+  return described(
+    () => ({
+      type: 'object',
+      propertyNames: { pattern: WELL_FORMED_PATTERN },
+      additionalProperties: schemaOf(field),
+      maxProperties: max,
+    }),
+    (value, at) => {
+      if (!isObject(value)) throw wrongType(at, 'an object', value);
+      const entries = Object.entries(value);
+      if (entries.length > max) {
+        throw wrongValue(at, `at most ${max} entries`, `${entries.length} entries`);
+      }
+      const out = Object.create(null) as Record<string, T>;
+      for (const [name, held] of entries) {
+        if (!isWellFormed(name)) throw wrongValue(at, 'names without lone surrogates');
+        out[name] = field(held, `${at}.*`);
+      }
+      return out;
+    },
+  );
+}
+
+function textSchema(min: number, max: number): Schema {
+  return {
+    ...{ type: 'string', ...(min > 0 && { minLength: 1 }), maxLength: max },
+    ...{ pattern: WELL_FORMED_PATTERN, [BYTES_KEYWORD]: { min, max } },
   };
 }
 

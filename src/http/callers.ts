@@ -19,6 +19,8 @@ export type Right = 'verify' | 'accept' | 'explain';
 export interface Caller {
   readonly id: string;
   readonly rights: ReadonlySet<Right>;
+  /** Id of the request that this caller came with, for logs. */
+  readonly requestId?: string | undefined;
 }
 
 /** A line of the token file; the token itself is not kept. */

@@ -14,15 +14,19 @@ import { type Caller, requireRight } from './callers.ts';
 import { answer, type Decision, denial, reasonOf } from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { explainGrants } from './explain.ts';
-import { capsService, peer, readBitOp, readOp, type Service } from './fields.ts';
+import {
+  anyOp,
+  capsService,
+  checkSchema,
+  peer,
+  readBitOp,
+  readOp,
+  type Service,
+} from './fields.ts';
 import { Problem } from './problem.ts';
 import { ERRNO_CHECK } from './reasons.ts';
+import { described } from './schema.ts';
 import type { Session } from './sessions.ts';
-
-const asIs: Field<unknown> = (value, at) => {
-  if (value === undefined) throw new Problem('field.missing', `"${at}" is missing`);
-  return value;
-};
 
 /** Who is asked about, and what. */
 export interface Question {
@@ -43,9 +47,10 @@ export const QUESTION: { readonly [K in keyof Question]: Field<Question[K]> } = 
   entity: optional(text(1, 256)),
   caps: optional(text(0, 1_048_576)),
   peer: optional(peer),
-  op: asIs,
+  op: anyOp,
 };
-const readRequest: Field<CheckBody> = object({ service: capsService, ...QUESTION });
+const SHAPE = { service: capsService, ...QUESTION };
+export const checkRequest: Field<CheckBody> = described(() => checkSchema(SHAPE), object(SHAPE));
 
 /** What is asked, of whatever subject. */
 type Asked = Omit<CheckRequest, 'handle' | 'tail'>;
@@ -61,13 +66,13 @@ export async function checkRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Res
   const caller = c.get('caller');
   const explain = readExplain(c.req.raw.url);
   if (explain) requireRight(caller, 'explain', '"explain=true"');
-  const request = await readBody(c.req.raw, readRequest, deps.body);
+  const request = await readBody(c.req.raw, checkRequest, deps.body);
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);
   const outcome = decideCheck(deps, caller, request, explain, nowNs);
   const context = { call: 'check', caller, service: request.service.name };
   const { check, verdict } = outcome;
-  return answer(deps, outcome.decision, { ...context, check, verdict });
+  return answer(deps, outcome.decision, { ...context, check, verdict, op: request.op });
 }
 
 /** Ends a session of this caller. Saying it twice is no error. */

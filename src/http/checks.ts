@@ -18,29 +18,45 @@ import {
 } from './check.ts';
 import { type Decision, denial, logDecision, newDecisionId } from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
-import { capsService } from './fields.ts';
+import { anyOp, capsService } from './fields.ts';
 import { Problem } from './problem.ts';
 import { ERRNO_CHECK } from './reasons.ts';
+import { described, type Schema, schemaOf } from './schema.ts';
 
 /** Any list: its items are read one by one, and a bad one is only a denial. */
-const items: Field<readonly unknown[]> = (value, at) => {
+const items: Field<readonly unknown[]> = described(itemsSchema, (value, at) => {
   if (!Array.isArray(value)) {
     const state = value === undefined ? 'is missing' : 'is not a list';
     throw new Problem(value === undefined ? 'field.missing' : 'field.type', `"${at}" ${state}`);
   }
   return value;
-};
+});
 
-const asked: Field<unknown> = (value) => value;
+const asked: Field<unknown> = optional(
+  described(
+    () => schemaOf(anyOp),
+    (value) => value,
+  ),
+);
 const readItem: Field<Question> = object({ ...QUESTION, op: asked });
-const readRequest = object({ service: capsService, defaults: optional(readItem), items });
+interface ChecksBody {
+  readonly service: CheckBody['service'];
+  readonly defaults: Question | undefined;
+  readonly items: readonly unknown[];
+}
+
+export const checksRequest: Field<ChecksBody> = object({
+  service: capsService,
+  defaults: optional(readItem),
+  items,
+});
 
 export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
   const caller = c.get('caller');
   const explain = readExplain(c.req.raw.url);
   requireRight(caller, 'verify', 'this call');
   if (explain) requireRight(caller, 'explain', '"explain=true"');
-  const request = await readBody(c.req.raw, readRequest, deps.body);
+  const request = await readBody(c.req.raw, checksRequest, deps.body);
   if (request.items.length > ITEMS_MAX) {
     const state = `"items" has ${request.items.length} entries: expected at most ${ITEMS_MAX}`;
     throw new Problem('body.too_large', state);
@@ -51,10 +67,13 @@ export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
   const id = newDecisionId(deps);
   const { service, defaults } = request;
   const answers = request.items.map((item, index) => {
-    const { decision, check, verdict } = outcomeOf(item, index, (question) =>
-      decideCheck(deps, caller, merged(service, defaults, question), explain, nowNs),
-    );
-    const context = { call: 'checks', caller, service: service.name, check, verdict };
+    let op: unknown;
+    const { decision, check, verdict } = outcomeOf(item, index, (question) => {
+      const body = merged(service, defaults, question);
+      op = body.op;
+      return decideCheck(deps, caller, body, explain, nowNs);
+    });
+    const context = { call: 'checks', caller, service: service.name, check, verdict, op };
     logDecision(deps, id, decision, context, index);
     return decision;
   });
@@ -80,6 +99,10 @@ function refusal(problem: Problem): Outcome {
     reason: { code: 'record.malformed', message: problem.message },
   };
   return { decision, check: problem.code };
+}
+
+function itemsSchema(): Schema {
+  return { type: 'array', maxItems: ITEMS_MAX, items: schemaOf(readItem) };
 }
 
 /** An item's subject replaces that of the defaults, whichever of the three each of them is. */

@@ -31,6 +31,9 @@ export interface DecisionContext {
   /** The exact rule that decided. */
   readonly check: string;
   readonly verdict?: Verdict | undefined;
+  /** The authorizer that was judged, or the operation that was asked for. */
+  readonly authorizer?: Uint8Array | undefined;
+  readonly op?: unknown;
 }
 
 export function reasonOf(code: ReasonCode): Reason {
@@ -54,7 +57,11 @@ export function newDecisionId(deps: AppDeps): string {
   return encodeHex(deps.random(DECISION_ID_LEN));
 }
 
-/** @param item place of the decision in the answer that has this id, if it holds several */
+/**
+ * Tells the observer; and the log, unless the observer keeps decisions in one of its own.
+ *
+ * @param item place of the decision in the answer that has this id, if it holds several
+ */
 export function logDecision(
   deps: AppDeps,
   id: string,
@@ -63,17 +70,22 @@ export function logDecision(
   item?: number,
 ): void {
   const { call, caller, service, check, verdict } = context;
+  const { requestId } = caller;
+  const reason = decision.reason.code;
+  const facts = { ...context, id, item, requestId, caller: caller.id, reason };
+  if (deps.observe?.decision({ ...facts, decision: decision.decision })) return;
   const proven = verdict?.proven === true;
   deps.log({
     level: 'info',
     event: 'decision',
     decision_id: id,
     item,
+    request_id: requestId,
     call,
     caller: caller.id,
     service,
     decision: decision.decision,
-    reason: decision.reason.code,
+    reason,
     check,
     global_id: proven ? verdict.globalId.toString() : undefined,
     secret_id: proven ? verdict.secretId.toString() : undefined,

@@ -6,8 +6,10 @@
 import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
+import type { Observer } from '../observe/facts.ts';
 import type { BodyLimits } from './body.ts';
 import type { Caller, Listener } from './callers.ts';
+import type { ProblemCode } from './problem.ts';
 import type { State } from './state.ts';
 
 /** The service secrets in the engine, kept to the clock. */
@@ -18,6 +20,19 @@ export interface SecretRing {
   readonly snapshot: bigint;
   /** How many secrets are kept now. */
   readonly size: number;
+  /** What may be told of the secrets kept now. */
+  readonly facts: readonly SecretFact[];
+}
+
+/** A service secret without its key. */
+export interface SecretFact {
+  readonly service: string;
+  /** Entity type of the service. */
+  readonly serviceId: number;
+  readonly secretId: bigint;
+  readonly keyType: string;
+  readonly createdNs: bigint;
+  readonly expiresNs: bigint | undefined;
 }
 
 /** One line of the log: a flat object without secrets and without raw bytes. */
@@ -40,6 +55,10 @@ export interface AppDeps {
   readonly body: BodyLimits;
   /** The monitor's part of cephx, where tickets are issued. */
   readonly issuer?: CephxServiceHandler | undefined;
+  /** Metrics and decision log. */
+  readonly observe?: Observer | undefined;
+  /** Callers on TCP without a bearer token may read /metrics. */
+  readonly openMetrics?: boolean;
 }
 
 /** What the server gives with each request. */
@@ -49,7 +68,8 @@ export interface Bindings {
 
 export interface AppEnv {
   Bindings: Bindings;
-  Variables: { caller: Caller };
+  /** `route`: the path of the route table; `problem`: what was wrong with the request. */
+  Variables: { caller: Caller; requestId: string; route: string; problem: ProblemCode };
 }
 
 /** Limits of a body unless something else is asked for: 1 MiB, 10 s. */

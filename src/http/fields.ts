@@ -27,6 +27,7 @@ import {
 } from './body.ts';
 import { parseAddress } from './codec.ts';
 import { Problem } from './problem.ts';
+import { described, objectSchema, type Schema, schemaOf } from './schema.ts';
 
 export interface Service {
   readonly name: 'osd' | 'mds' | 'mgr' | 'mon';
@@ -35,25 +36,29 @@ export interface Service {
 }
 
 /** The service that asks. `mon` and `auth` belong to the admin listener and are refused here. */
-export const service: Field<Service> = (value, at) => {
+export const service: Field<Service> = described({ enum: ['osd', 'mds', 'mgr'] }, (value, at) => {
   if (value === 'mon' || value === 'auth') {
     throw new Problem('service.refused', `service "${value}" is not served on this listener`);
   }
   const name = oneOf(['osd', 'mds', 'mgr'])(value, at);
   return { name, id: ENTITY_TYPES[name]! };
-};
+});
 
 /** The service whose caps are asked. That of the monitors passes: a caps text is no secret. */
-export const capsService: Field<Service> = (value, at) =>
-  value === 'mon' ? { name: value, id: ENTITY_TYPES[value]! } : service(value, at);
+export const capsService: Field<Service> = described(
+  { enum: ['osd', 'mds', 'mgr', 'mon'] },
+  (value, at) => (value === 'mon' ? { name: value, id: ENTITY_TYPES[value]! } : service(value, at)),
+);
+
+const PEER = { type: 'string', anyOf: [{ format: 'ipv4' }, { format: 'ipv6' }] };
 
 /** The client's socket address, without port. */
-export const peer: Field<Address> = (value, at) => {
+export const peer: Field<Address> = described(PEER, (value, at) => {
   if (typeof value !== 'string') throw wrongType(at, 'a string', value);
   const address = parseAddress(value);
   if (address === undefined) throw wrongValue(at, 'an IPv4 or IPv6 address without port');
   return address;
-};
+});
 
 /**
  * The operation in `op`, by service. Throws Problem `service.unsupported` for a service whose
@@ -110,8 +115,11 @@ function osdOp(value: unknown, at: string): OsdOp {
   };
 }
 
-const gidList: Field<number[] | null> = (value, at) =>
-  value === null ? null : list(u32, GIDS_MAX)(value, at);
+const gids = list(u32, GIDS_MAX);
+const gidList: Field<number[] | null> = described(
+  () => ({ anyOf: [{ type: 'null' }, schemaOf(gids)] }),
+  (value, at) => (value === null ? null : gids(value, at)),
+);
 
 const MDS_OP = object({
   path: name,
@@ -155,6 +163,40 @@ const BIT_FIELDS = {
 };
 const MON_OP = object(BIT_FIELDS);
 const MGR_OP = object({ ...BIT_FIELDS, module: optional(name) });
+
+/** An operation before its service is known: any value that is there. */
+export const anyOp: Field<unknown> = described(
+  () => ({ anyOf: [OSD_OP, MDS_OP, MON_OP, MGR_OP].map((op) => schemaOf(op)) }),
+  (value, at) => {
+    if (value === undefined) throw new Problem('field.missing', `"${at}" is missing`);
+    return value;
+  },
+);
+
+/**
+ * Schema of a check: the operation is that of the service, exactly one subject is given, and only
+ * services whose authorizers are verified here have sessions.
+ *
+ * @param shape with `service`, `session`, `entity`, `caps`, and `op` as `anyOp`
+ */
+export function checkSchema(shape: Readonly<Record<string, Field<unknown>>>): Schema {
+  const ops = { osd: OSD_OP, mds: MDS_OP, mgr: MGR_OP, mon: MON_OP };
+  const withSessions = ['osd', 'mds'];
+  const subjects = ['session', 'entity', 'caps'].map((name) => ({ required: [name] }));
+  const whole = objectSchema({ ...shape, op: described({}, (value) => value) });
+  return {
+    ...whole,
+    oneOf: subjects,
+    allOf: Object.entries(ops).map(([name, op]) => ({
+      if: { properties: { service: { const: name } } },
+      // biome-ignore lint/suspicious/noThenProperty: this is how JSON Schema calls it
+      then: {
+        properties: { op: schemaOf(op) },
+        ...(!withSessions.includes(name) && { not: { required: ['session'] } }),
+      },
+    })),
+  };
+}
 
 /** The operation in `op` for a mon or a mgr. */
 export function readBitOp(asked: 'mon' | 'mgr', value: unknown, at: string): BitOp {

@@ -4,9 +4,11 @@
  */
 
 import * as abi from '../../assembly/abi.ts';
-import { CHECK_NAMES, REASON_CODES } from '../engine/codes.ts';
-import { readSecrets } from '../engine/verdict.ts';
+import { entityTypeName } from '../cephx/protocol.ts';
+import { CHECK_NAMES, REASON_CODES, type ReasonCode } from '../engine/codes.ts';
+import { readSecrets, Verdict } from '../engine/verdict.ts';
 import { VERDICT_CONNECTION_SECRET, VERDICT_TOKEN } from '../frames/layout.ts';
+import { newDecisionId } from './decision.ts';
 import { type FrameCall, meansPrevious, type Prepared } from './framerecord.ts';
 import { receiptOf } from './verify.ts';
 
@@ -60,6 +62,7 @@ class Answer {
   readonly #carried: bigint;
   /** Decisions that have no line of their own in the log. */
   #quiet = 0;
+  readonly #quietBy = new Map<number, number>();
 
   constructor(call: FrameCall, bytes: Uint8Array, carried: bigint) {
     this.#call = call;
@@ -97,6 +100,9 @@ class Answer {
   end(count: number): Uint8Array {
     const { deps, owner } = this.#call;
     owner.previous = this.#opened;
+    for (const [service, n] of this.#quietBy) {
+      deps.observe?.allowed('frames', entityTypeName(service) ?? 'unknown', n);
+    }
     if (this.#quiet > 0) {
       const more = { call: 'frames', caller: owner.caller.id, owner: owner.name };
       const counts = { records: count, decisions: this.#quiet };
@@ -173,13 +179,23 @@ class Answer {
    * would cost many times what the check does.
    */
   #log(place: Place, kind: number, allowed: boolean, check: string, prepared: Prepared): void {
+    const { deps, owner } = this.#call;
+    const service = this.#call.view.getUint32(place.record + abi.RECORD_SERVICE, true);
     if (allowed && prepared.verify === undefined) {
       this.#quiet += 1;
+      this.#quietBy.set(service, (this.#quietBy.get(service) ?? 0) + 1);
       return;
     }
-    const { deps, owner } = this.#call;
     const view = this.#view;
     const at = place.verdict;
+    const reason = REASON_CODES[this.#reason(at)] as ReasonCode;
+    const told = deps.observe?.decision({
+      ...{ id: newDecisionId(deps), requestId: owner.caller.requestId, call: 'frames' },
+      ...{ caller: owner.caller.id, service: entityTypeName(service) ?? 'unknown' },
+      ...{ decision: allowed, reason, check, verdict: new Verdict(view, at) },
+      authorizer: prepared.verify?.request.authorizer,
+    });
+    if (told === true) return;
     const proven = (view.getUint32(at + abi.VERDICT_INFO, true) & abi.INFO_PROVEN) !== 0;
     const idOf = (field: number): string | undefined =>
       proven ? view.getBigUint64(at + field, true).toString() : undefined;
@@ -191,9 +207,10 @@ class Answer {
       owner: owner.name,
       kind,
       tag: view.getUint32(at + abi.VERDICT_TAG, true),
-      service: this.#call.view.getUint32(place.record + abi.RECORD_SERVICE, true),
+      request_id: owner.caller.requestId,
+      service,
       decision: allowed,
-      reason: REASON_CODES[this.#reason(at)],
+      reason,
       check,
       global_id: idOf(abi.VERDICT_GLOBAL_ID),
       secret_id: idOf(abi.VERDICT_SECRET_ID),

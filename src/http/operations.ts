@@ -1,11 +1,14 @@
 /**
- * GET /livez, /readyz, /version (interface section 6).
+ * GET /livez, /readyz, /version, /metrics, /openapi.json (interface section 6).
  */
 
 import type { Context } from 'hono';
 import { ABI_VERSION } from '../../assembly/abi.ts';
 import { REASON_CODES } from '../engine/codes.ts';
+import { callerOf } from './callers.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
+import { openApiDocument } from './openapi.ts';
+import { Problem } from './problem.ts';
 import { REASONS_VERSION } from './reasons.ts';
 
 /** Version of the package. */
@@ -25,6 +28,34 @@ export function readyzRoute(c: Context<AppEnv>, deps: AppDeps): Response {
   const verbose = c.req.query('verbose') !== undefined;
   return c.json(verbose ? { status, conditions } : { status }, ready ? 200 : 503);
 }
+
+/**
+ * The metrics. They hold no secret, no name and no exact check, so no right is needed; but they
+ * tell how much is asked and refused here. A unix socket has its mode for that, and a listener
+ * with bearer tokens wants one of them, whatever its rights; callers on loopback TCP without a
+ * token, who may be anybody on this machine, read them only if `--metrics` says so.
+ */
+export async function metricsRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
+  const { listener } = c.env;
+  if (listener.kind === 'tcp' && deps.openMetrics !== true) {
+    if (listener.tokens === undefined) {
+      throw new Problem('metrics.disabled', 'metrics are not open to callers without a token');
+    }
+    callerOf(c.req.raw, listener);
+  }
+  if (deps.observe === undefined) throw new Problem('route.unknown', 'no metrics are kept here');
+  deps.ring.advance(deps.clock());
+  const { contentType, text } = await deps.observe.metrics();
+  return new Response(text, { headers: { 'content-type': contentType } });
+}
+
+/** What can be asked here, as OpenAPI 3.1. */
+export function openApiRoute(): Response {
+  document ??= JSON.stringify(openApiDocument(VERSION));
+  return new Response(document, { headers: { 'content-type': 'application/json' } });
+}
+
+let document: string | undefined;
 
 export function versionRoute(c: Context<AppEnv>, deps: AppDeps): Response {
   return c.json({

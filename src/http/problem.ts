@@ -21,6 +21,7 @@ export const PROBLEM_STATUS = {
   'right.missing': 403,
   'service.refused': 403,
   'sign.disabled': 403,
+  'metrics.disabled': 403,
   'unchallenged.disabled': 403,
   'route.unknown': 404,
   'method.not_allowed': 405,

@@ -5,16 +5,17 @@
  */
 
 import { CryptoKey } from '../cephx/cryptokey.ts';
-import { utimeFromNs } from '../cephx/denc.ts';
+import { utimeFromNs, utimeNs } from '../cephx/denc.ts';
 import { GENERAL_SECRET_ID } from '../cephx/protocol.ts';
 import type { Engine } from '../engine/engine.ts';
-import type { SecretRing } from './deps.ts';
+import type { SecretFact, SecretRing } from './deps.ts';
 import { type Secret, type ServiceName, serviceId } from './secretsfile.ts';
 
 /** Puts a set of secrets into the engine and counts the sets. */
 class Held {
   readonly #engine: Engine;
   #secrets: readonly Secret[] = [];
+  facts: readonly SecretFact[] = [];
   snapshot = 0n;
 
   constructor(engine: Engine) {
@@ -35,6 +36,7 @@ class Held {
       throw error;
     }
     this.#secrets = secrets;
+    this.facts = secrets.map(factOf);
     this.snapshot += 1n;
   }
 
@@ -72,6 +74,9 @@ export class StaticRing implements SecretRing {
   }
   get size(): number {
     return this.#held.secrets.length;
+  }
+  get facts(): readonly SecretFact[] {
+    return this.#held.facts;
   }
 
   /** Another set from now on. Throws and keeps the former one if the engine refuses it. */
@@ -133,6 +138,9 @@ export class RotatingRing implements SecretRing {
   get size(): number {
     return this.#held.secrets.length;
   }
+  get facts(): readonly SecretFact[] {
+    return this.#held.facts;
+  }
 
   advance(nowNs: bigint): void {
     if (nowNs < this.#dueNs) return;
@@ -176,6 +184,12 @@ export class RotatingRing implements SecretRing {
     const key = CryptoKey.create('aes256k', utimeFromNs(nowNs), random);
     return { service, secretId: (next?.secretId ?? 0n) + 1n, key, expiresNs };
   }
+}
+
+function factOf({ service, secretId, key, expiresNs }: Secret): SecretFact {
+  const createdNs = utimeNs(key.created);
+  const keyType = key.typeName ?? 'unknown';
+  return { service, serviceId: serviceId(service), secretId, keyType, createdNs, expiresNs };
 }
 
 function ringOf(secrets: readonly Secret[], service: ServiceName): Secret[] {

@@ -16,22 +16,35 @@ import { answer, type Decision, denial, reasonOf } from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { Problem } from './problem.ts';
 import { ERRNO_VERIFY } from './reasons.ts';
+import { described, objectSchema, type Schema, schemaOf, U64_PATTERN } from './schema.ts';
 import type { Session } from './sessions.ts';
 
 const scheme = oneOf(['msgr1-legacy', 'msgr1', 'msgr2-auth'] as const);
-const anything: Field<unknown> = (value) => value;
-const SIGN = { session: text(1, 128), scheme, block: anything };
-const readSign = object(SIGN);
-const readSignVerify = object({ ...SIGN, signature: base64(1, 64) });
+// Read when the scheme is known.
+const block: Field<unknown> = described({}, (value) => value);
+const SIGN = { session: text(1, 128), scheme, block };
+const SIGN_VERIFY = { ...SIGN, signature: base64(1, 64) };
+const readSign = described(() => signSchema(SIGN), object(SIGN));
+const readSignVerify = described(() => signSchema(SIGN_VERIFY), object(SIGN_VERIFY));
+/** What a request may hold. */
+export const signRequest: Field<unknown> = readSign;
+export const signVerifyRequest: Field<unknown> = readSignVerify;
+
+const SEQUENCE = {
+  anyOf: [
+    { type: 'string', pattern: U64_PATTERN },
+    { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+  ],
+};
 
 /** A u64 as a decimal string, or as a number where JSON still holds it exactly. */
-const sequence: Field<bigint> = (value, at) => {
+const sequence: Field<bigint> = described(SEQUENCE, (value, at) => {
   if (typeof value !== 'number') return u64(value, at);
   if (!Number.isSafeInteger(value) || value < 0) {
     throw wrongValue(at, 'a whole number, in a string above 2^53');
   }
   return BigInt(value);
-};
+});
 
 const readNumbers = object({
   header_crc: u32,
@@ -108,6 +121,17 @@ function blockOf(of: SignatureScheme, value: unknown): Uint8Array {
     dataLen: numbers.data_len,
     seq: numbers.seq,
   });
+}
+
+/** The block is that of the scheme. */
+function signSchema(shape: Readonly<Record<string, Field<unknown>>>): Schema {
+  return {
+    ...objectSchema(shape),
+    if: { properties: { scheme: { const: 'msgr2-auth' } } },
+    // biome-ignore lint/suspicious/noThenProperty: this is how JSON Schema calls it
+    then: { properties: { block: schemaOf(readBytesBlock) } },
+    else: { properties: { block: schemaOf(readNumbers) } },
+  };
 }
 
 const PROVED: Decision = { decision: true, authenticated: true, reason: reasonOf('ok') };

@@ -12,7 +12,17 @@ import { AUTHORIZER_LEN_MAX, INFO_CAPS_DECODED, INFO_CAPS_PRESENT } from '../../
 import { utimeNs } from '../cephx/denc.ts';
 import { formatEntityName } from '../cephx/protocol.ts';
 import type { Verdict } from '../engine/verdict.ts';
-import { base64, flag, object, optional, readBody, type ShapeOf, text, u64 } from './body.ts';
+import {
+  base64,
+  type Field,
+  flag,
+  object,
+  optional,
+  readBody,
+  type ShapeOf,
+  text,
+  u64,
+} from './body.ts';
 import { type Caller, requireRight } from './callers.ts';
 import { encodeBase64, formatTime } from './codec.ts';
 import { answer, type Decision, denial, reasonOf } from './decision.ts';
@@ -42,8 +52,10 @@ const SHAPE = {
   secure: optional(flag),
   allow_unchallenged_verdict: optional(flag),
 };
-const readRequest = object(SHAPE);
 type Request = ShapeOf<typeof SHAPE>;
+const readRequest = object(SHAPE);
+/** What a request may hold. */
+export const verifyRequest: Field<unknown> = readRequest;
 
 export async function verifyRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
   const request = await readBody(c.req.raw, readRequest, deps.body);
@@ -61,7 +73,7 @@ export async function verifyRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
   const decision = decide(deps, caller, request, freshness, verdict, nowNs);
   const byToken = freshness.kind === 'refused' && verdict.reason === CHALLENGE_REQUIRED;
   const check = byToken ? `sidecar.${freshness.why}` : verdict.check;
-  return answer(deps, decision, { ...context, check, verdict });
+  return answer(deps, decision, { ...context, check, verdict, authorizer: request.authorizer });
 }
 
 function judge(

@@ -1,0 +1,160 @@
+/**
+ * A file of lines that never grows without bound and never holds the caller up:
+ *
+ *   write -> queue (bounded) -> one append of many lines at a time, off the event loop
+ *   FILE full -> FILE.1, FILE.1 -> FILE.2, ... ; the oldest of `keep` goes
+ *
+ * Lines in the queue are lost when the process is killed, not when it ends.
+ */
+
+import { Buffer } from 'node:buffer';
+import * as fs from 'node:fs';
+import { FileError } from '../errors.ts';
+import { codeOf } from '../http/files.ts';
+
+export interface RotatingFileOptions {
+  readonly path: string;
+  /** The file is turned over before it grows longer, in bytes. */
+  readonly lenMax: number;
+  /** How many turned over files are kept. */
+  readonly keep: number;
+  /** Told of a write that failed, with the error's code; its lines stay in the queue. */
+  readonly failed: (code: string) => void;
+  /** Longest queue, in characters; what is being appended is not in it. */
+  readonly queueLenMax?: number;
+}
+
+const EMPTY = Buffer.alloc(0);
+
+export class RotatingFile {
+  readonly #options: RotatingFileOptions;
+  readonly #queueLenMax: number;
+  #fd: number;
+  #length: number;
+  #queue: string[] = [];
+  #queueLen = 0;
+  /** What was queued and could not be written. */
+  #rest: Buffer = EMPTY;
+  #closing = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #writing: Promise<void> | undefined;
+
+  /** Opens the file to append, mode 0600 if it is new. Throws FileError. */
+  constructor(options: RotatingFileOptions) {
+    this.#options = options;
+    this.#queueLenMax = options.queueLenMax ?? QUEUE_LEN_MAX;
+    try {
+      this.#fd = fs.openSync(options.path, 'a', 0o600);
+      this.#length = fs.fstatSync(this.#fd).size;
+    } catch (error) {
+      throw new FileError('file.write', `cannot open "${options.path}": ${codeOf(error)}`);
+    }
+  }
+
+  /** Queues a line (with its end); false if the queue has no room for it. */
+  write(line: string): boolean {
+    if (this.#waiting + line.length > this.#queueLenMax) return false;
+    this.#queue.push(line);
+    this.#queueLen += line.length;
+    if (this.#timer === undefined && this.#writing === undefined) this.#later(FLUSH_MS);
+    return true;
+  }
+
+  /**
+   * Writes the queue and then a line (with its end) before it returns; false if that fails. Lines
+   * of an append that is under way may come to stand after it.
+   */
+  writeNow(line: string): boolean {
+    const bytes = Buffer.concat([this.#rest, Buffer.from(this.#queue.join('') + line)]);
+    let written = 0;
+    try {
+      // Not while an append is under way: it means the file that is open now.
+      if (this.#writing === undefined) this.#turnOver(bytes.length);
+      while (written < bytes.length) written += fs.writeSync(this.#fd, bytes.subarray(written));
+    } catch (error) {
+      this.#failed(error);
+    }
+    this.#length += written;
+    const ok = written === bytes.length;
+    // What failed is tried again, less the line itself: the caller was told.
+    this.#rest = bytes.subarray(written, ok ? written : bytes.length - Buffer.byteLength(line));
+    this.#queue = [];
+    this.#queueLen = 0;
+    return ok;
+  }
+
+  /** Writes what is queued and closes the file. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#closing = true;
+    await this.#writing;
+    this.writeNow('');
+    fs.closeSync(this.#fd);
+  }
+
+  get #waiting(): number {
+    return this.#queueLen + this.#rest.length;
+  }
+
+  #later(ms: number): void {
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#writing = this.#flush().then((nextMs) => {
+        this.#writing = undefined;
+        if (this.#waiting > 0 && !this.#closing) this.#later(nextMs);
+      });
+    }, ms);
+  }
+
+  /** Appends what is queued. Milliseconds until the next try. */
+  async #flush(): Promise<number> {
+    this.#rest = Buffer.concat([this.#rest, Buffer.from(this.#queue.join(''))]);
+    this.#queue = [];
+    this.#queueLen = 0;
+    // What is appended here is no rest for a writeNow that comes between.
+    const bytes = this.#rest;
+    let written = 0;
+    try {
+      this.#turnOver(bytes.length);
+      while (written < bytes.length) {
+        this.#rest = EMPTY;
+        written += await appendAsync(this.#fd, bytes.subarray(written));
+      }
+    } catch (error) {
+      this.#rest = Buffer.concat([bytes.subarray(written), this.#rest]);
+      this.#failed(error);
+    }
+    this.#length += written;
+    return written === bytes.length ? FLUSH_MS : RETRY_MS;
+  }
+
+  #failed(error: unknown): void {
+    this.#options.failed(codeOf(error));
+  }
+
+  /** Starts a new file if this one would grow too long. */
+  #turnOver(nextLen: number): void {
+    const { path, lenMax, keep } = this.#options;
+    if (this.#length === 0 || this.#length + nextLen <= lenMax) return;
+    for (let n = keep; n >= 1; n--) {
+      const from = n === 1 ? path : `${path}.${n - 1}`;
+      if (fs.existsSync(from)) fs.renameSync(from, `${path}.${n}`);
+    }
+    const fd = fs.openSync(path, keep === 0 ? 'w' : 'a', 0o600);
+    fs.closeSync(this.#fd);
+    this.#fd = fd;
+    this.#length = 0;
+  }
+}
+
+function appendAsync(fd: number, bytes: Uint8Array): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.write(fd, bytes, 0, bytes.length, null, (error, written) =>
+      error ? reject(error) : resolve(written),
+    );
+  });
+}
+
+const FLUSH_MS = 20;
+const RETRY_MS = 1_000;
+const QUEUE_LEN_MAX = 4_194_304;
