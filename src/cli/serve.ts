@@ -18,7 +18,9 @@ import { RotatingRing, StaticRing } from '../http/ring.ts';
 import { formatSecrets, readSecretsFile } from '../http/secretsfile.ts';
 import { State } from '../http/state.ts';
 import { loadStateKeys } from '../http/statekey.ts';
+import { createLogger } from '../observe/index.ts';
 import { EXIT_YES, type Io } from './io.ts';
+import { type ObserveConfig, observeConfig, openObserver } from './observing.ts';
 import { formatOptions, parseFlags, refuseWords, type Settings } from './options.ts';
 import { policyOf, SERVE_OPTIONS, settingsOf } from './settings.ts';
 
@@ -60,6 +62,7 @@ interface ServeConfig {
   readonly policy: Partial<Policy>;
   readonly sign: boolean;
   readonly allowUnchallengedVerdict: boolean;
+  readonly observe: ObserveConfig;
 }
 
 function serveConfig(settings: Settings): ServeConfig {
@@ -93,6 +96,7 @@ function serveConfig(settings: Settings): ServeConfig {
     },
     sign: settings.flag('sign'),
     allowUnchallengedVerdict: settings.flag('allow-unchallenged-verdict'),
+    observe: observeConfig(settings),
   };
 }
 
@@ -104,8 +108,7 @@ interface Sidecar {
 }
 
 async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
-  const log = (record: LogRecord): void =>
-    io.err(`${JSON.stringify({ time: new Date().toISOString(), ...record })}\n`);
+  const log = createLogger({ write: (line) => io.err(line), clock });
   const { policy, sign, allowUnchallengedVerdict } = config;
   makePrivateDirectory(config.data);
   const engine = await Engine.create();
@@ -116,7 +119,10 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
     sessionsMax: engine.layout.getUint32(LAYOUT_SESSIONS_MAX, true),
   });
   const shared = { engine, ring, state, policy, clock, random, log };
-  const deps: AppDeps = { ...shared, sign, allowUnchallengedVerdict, body: BODY_LIMITS };
+  const observe = openObserver(config.observe, config.data, shared);
+  const { openMetrics } = config.observe;
+  const rules = { sign, allowUnchallengedVerdict, openMetrics, body: BODY_LIMITS };
+  const deps: AppDeps = { ...shared, ...rules, observe };
   const app = createApp(deps);
   const tokens = config.tokenFile === undefined ? undefined : readTokens(config.tokenFile);
   const { allowHosts } = config;
@@ -133,6 +139,7 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
       clearInterval(timer);
       const all = frames === undefined ? open : [...open, frames];
       await Promise.all(all.map((each: OpenListener) => each.close(DRAIN_MS)));
+      await observe.close();
       engine.wipe();
     },
   };

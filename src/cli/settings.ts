@@ -4,6 +4,7 @@
 
 import type { Policy } from '../engine/types.ts';
 import { ConfigError } from '../errors.ts';
+import { OBSERVE_OPTIONS } from './observing.ts';
 import type { Flags, Option } from './options.ts';
 import { Settings } from './options.ts';
 
@@ -116,6 +117,7 @@ export const SERVE_OPTIONS: readonly Option[] = [
     help: 'callers that may accept can also ask for a verdict without a challenge',
     default: 'false',
   },
+  ...OBSERVE_OPTIONS,
   CONFIG_OPTION,
 ];
 

@@ -6,6 +6,7 @@ export {
   type DecisionLogSettings,
   loadHashKey,
   type ObserverOptions,
+  type ObserverSource,
   SidecarObserver,
 } from './observer.ts';
 export { REQUEST_ID_HEADER } from './requestid.ts';
