@@ -53,7 +53,7 @@ export type FakeStep =
   | 'message'
   | 'keepalive';
 
-/** What is said instead: a frame, raw bytes, nothing, or the end. Undefined: as a monitor would. */
+/** What is said instead: a frame, raw bytes, nothing from now on, or the end. Undefined: as a monitor would. */
 export type Twist = Frame | Uint8Array | 'silence' | 'close' | undefined;
 
 export interface FakeOptions {
@@ -78,6 +78,8 @@ export class FakeMonitor {
   /** How many connections there were, and how many of them logged in. */
   accepted = 0;
   loggedIn = 0;
+  /** What clients asked for when they logged in. */
+  readonly authRequests: control.AuthRequest[] = [];
   /** MAuth requests for rotating secrets. */
   fetched = 0;
   /** Paused: the kernel takes connections, nobody answers. */
@@ -129,6 +131,7 @@ export class FakePeer {
   readonly reader: FrameReader = new FrameReader();
   isOpen = false;
   #sawBanner = false;
+  #isMute = false;
   #framing: Framing = crcFraming(1);
   readonly #sent: Uint8Array[] = [];
   readonly #received: Uint8Array[] = [];
@@ -184,11 +187,13 @@ export class FakePeer {
 
   #twisted(twist: Exclude<Twist, undefined>): void {
     if (twist === 'close') this.socket.destroy();
+    else if (twist === 'silence') this.#isMute = true;
     else if (twist instanceof Uint8Array) this.#raw(twist);
-    else if (twist !== 'silence') this.sendFrame(twist);
+    else this.sendFrame(twist);
   }
 
   #raw(bytes: Uint8Array): void {
+    if (this.#isMute) return;
     if (this.#sessionKey === undefined) this.#sent.push(bytes);
     this.socket.write(bytes);
   }
@@ -241,7 +246,9 @@ export class FakePeer {
     }
   }
 
-  #onAuthRequest({ payload, modes }: control.AuthRequest): void {
+  #onAuthRequest(request: control.AuthRequest): void {
+    const { payload, modes } = request;
+    this.monitor.authRequests.push(request);
     if (!modes.includes(this.#mode)) {
       this.#refuse(-95);
       return;

@@ -175,16 +175,18 @@ export class ClientConnection {
     if (frame.segments.length > 1 && frame.tag !== control.TAG_MESSAGE) {
       throw protocolError(this.#step, `frame ${frame.tag} has ${frame.segments.length} segments`);
     }
-    const expected = EXPECTED[this.#step];
-    if (expected !== undefined) {
-      if (frame.tag === control.TAG_AUTH_BAD_METHOD && MAY_BE_REFUSED.includes(this.#step)) {
-        throw loginRefused(control.openControl(control.AUTH_BAD_METHOD, frame));
-      }
-      if (frame.tag === control.TAG_IDENT_MISSING_FEATURES && this.#step === 'SERVER_IDENT') {
-        throw identRefused(control.openControl(control.IDENT_MISSING_FEATURES, frame));
-      }
-      if (frame.tag !== expected) throw protocolError(this.#step, `frame ${frame.tag} came`);
+    if (this.#step === 'messages') {
+      this.#onSessionFrame(frame);
+      return;
     }
+    if (frame.tag === control.TAG_AUTH_BAD_METHOD && MAY_BE_REFUSED.includes(this.#step)) {
+      throw loginRefused(control.openControl(control.AUTH_BAD_METHOD, frame));
+    }
+    if (frame.tag === control.TAG_IDENT_MISSING_FEATURES && this.#step === 'SERVER_IDENT') {
+      throw identRefused(control.openControl(control.IDENT_MISSING_FEATURES, frame));
+    }
+    if (frame.tag !== EXPECTED[this.#step])
+      throw protocolError(this.#step, `frame ${frame.tag} came`);
     switch (frame.tag) {
       case control.TAG_HELLO:
         this.#onHello(control.openControl(control.HELLO, frame));
@@ -201,8 +203,6 @@ export class ClientConnection {
       case control.TAG_SERVER_IDENT:
         this.#onIdent(control.openControl(control.SERVER_IDENT, frame));
         break;
-      default:
-        this.#onSessionFrame(frame);
     }
   }
 
