@@ -40,13 +40,33 @@ export type {
  * Runs one command. What a monitor would refuse is a reply with a negative retcode; StoreError is
  * thrown, and then it is not known whether a change was made.
  */
-export async function runCommand(
+export function runCommand(deps: CommandDeps, request: CommandRequest): Promise<CommandReply> {
+  return runAs(deps, request, ({ prefix }) => {
+    const command = Object.hasOwn(COMMANDS, prefix) ? COMMANDS[prefix]! : undefined;
+    const known = command !== undefined && (command.since ?? 16) <= deps.release;
+    return known ? command : undefined;
+  });
+}
+
+/** Runs one change of an entity that need not be a command of the release. As runCommand. */
+export function runChange(
   deps: CommandDeps,
   request: CommandRequest,
+  change: (call: Call, name: EntityName) => Promise<CommandReply>,
+): Promise<CommandReply> {
+  return runAs(deps, request, () => ({ change }));
+}
+
+async function runAs(
+  deps: CommandDeps,
+  request: CommandRequest,
+  find: (request: CommandRequest) => Command | undefined,
 ): Promise<CommandReply> {
   const db = new AuthDb(deps.store, deps.monKeyring);
   try {
-    return await run(deps, db, request);
+    const command = find(request);
+    if (command === undefined) throw new Refusal(EINVAL, TEXTS.commandNotKnown);
+    return await run(deps, db, request, command);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     return { retcode: -error.errno, status: error.message, output: '' };
@@ -55,12 +75,13 @@ export async function runCommand(
   }
 }
 
-async function run(deps: CommandDeps, db: AuthDb, request: CommandRequest): Promise<CommandReply> {
+async function run(
+  deps: CommandDeps,
+  db: AuthDb,
+  request: CommandRequest,
+  command: Command,
+): Promise<CommandReply> {
   const { prefix, args, inbuf = new Uint8Array(0), force = false } = request;
-  const command = Object.hasOwn(COMMANDS, prefix) ? COMMANDS[prefix]! : undefined;
-  if (command === undefined || (command.since ?? 16) > deps.release) {
-    throw new Refusal(EINVAL, TEXTS.commandNotKnown);
-  }
   refuseOthers(deps, request, command);
   const call: Call = {
     deps,

@@ -1,0 +1,119 @@
+/**
+ * Administration as a Hono app of its own, on a listener of its own (interface section 5): the
+ * commands of `ceph auth`, and entities as resources. Who reaches the listener may everything.
+ */
+
+import { type Context, Hono } from 'hono';
+import { type CommandArgs, type CommandDeps, runCommand } from '../auth/commands.ts';
+import { StoreError } from '../errors.ts';
+import { AdminProblem } from './adminproblem.ts';
+import { deleteUser, getUser, getUserKey, patchUser, putUser, turnKey } from './adminusers.ts';
+import { type BodyLimits, base64, type Field, flag, readBody, wrongType } from './body.ts';
+import { refuseForeign } from './callers.ts';
+import type { Bindings, LogRecord } from './deps.ts';
+import { Problem } from './problem.ts';
+
+export interface AdminDeps {
+  readonly command: CommandDeps;
+  readonly body: BodyLimits;
+  readonly log: (record: LogRecord) => void;
+}
+
+export interface AdminEnv {
+  Bindings: Bindings;
+}
+
+/** A keyring of 100,000 entities is 20 MB, and a third more in base64. */
+export const ADMIN_BODY_LIMITS: BodyLimits = { lenMax: 67_108_864, timeoutMs: 60_000 };
+
+/** Makes the app. Each request must come with `{ listener }` as its bindings. */
+export function createAdminApp(deps: AdminDeps): Hono<AdminEnv> {
+  const app = new Hono<AdminEnv>();
+  app.use('*', async (c, next) => {
+    await next();
+    c.res.headers.set('cache-control', 'no-store');
+    c.res.headers.set('x-content-type-options', 'nosniff');
+  });
+  app.use('*', async (c, next) => {
+    refuseForeign(c.req.raw, c.env.listener);
+    await next();
+  });
+  for (const [path, routes] of Object.entries(ROUTES)) {
+    for (const [method, route] of Object.entries(routes)) {
+      app.on(method, path, (c) => route(c, deps));
+    }
+    app.all(path, () => {
+      const allow = Object.keys(routes).join(', ');
+      throw new Problem('method.not_allowed', 'this route does not know the method', { allow });
+    });
+  }
+  app.notFound(() => new Problem('route.unknown', 'no such route').toResponse());
+  app.onError((error) => problemOf(error, deps).toResponse());
+  return app;
+}
+
+/** `{prefix, ..., input, yes_i_really_mean_it}` -> `{retcode, status, output}`. */
+async function commandRoute(c: Context<AdminEnv>, deps: AdminDeps): Promise<Response> {
+  const { prefix, args, inbuf, force } = await readBody(c.req.raw, COMMAND_BODY, deps.body);
+  try {
+    return c.json(await runCommand(deps.command, { prefix, args, inbuf, force }));
+  } finally {
+    inbuf.fill(0);
+  }
+}
+
+interface CommandBody {
+  readonly prefix: string;
+  readonly args: CommandArgs;
+  /** The file that comes with the command. */
+  readonly inbuf: Uint8Array;
+  readonly force: boolean;
+}
+
+/** Which fields a command has is the command's affair; here they are texts or lists of texts. */
+const COMMAND_BODY: Field<CommandBody> = (value, at) => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw wrongType(at, 'an object', value);
+  }
+  const {
+    prefix,
+    input,
+    yes_i_really_mean_it: insists,
+    ...rest
+  } = value as Record<string, unknown>;
+  if (typeof prefix !== 'string') throw wrongType('prefix', 'a string', prefix);
+  for (const [name, held] of Object.entries(rest)) {
+    const texts = Array.isArray(held) ? held : [held];
+    if (!texts.every((each) => typeof each === 'string')) {
+      throw wrongType(name, 'a string or a list of strings', held);
+    }
+  }
+  const inbuf =
+    input === undefined ? new Uint8Array(0) : base64(0, ADMIN_BODY_LIMITS.lenMax)(input, 'input');
+  const force = insists !== undefined && flag(insists, 'yes_i_really_mean_it');
+  return { prefix, args: rest as CommandArgs, inbuf, force };
+};
+
+function problemOf(error: unknown, deps: AdminDeps): Problem | AdminProblem {
+  if (error instanceof Problem || error instanceof AdminProblem) return error;
+  const { name, message } = error instanceof Error ? error : { name: 'unknown', message: '' };
+  deps.log({ level: 'error', event: 'error', name, message });
+  if (error instanceof StoreError) {
+    return new AdminProblem('store.unavailable', 'the store did not answer as it should');
+  }
+  return new Problem('internal', 'the request could not be processed');
+}
+
+type Route = (c: Context<AdminEnv>, deps: AdminDeps) => Promise<Response>;
+
+const ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
+  '/v1/admin/command': { POST: commandRoute },
+  '/v1/admin/users/:entity': {
+    GET: getUser,
+    PUT: putUser,
+    PATCH: patchUser,
+    DELETE: deleteUser,
+  },
+  '/v1/admin/users/:entity/key': { GET: getUserKey },
+  '/v1/admin/keys/:entity/:turn{rotate|commit|clear}': { POST: turnKey },
+};
