@@ -22,12 +22,13 @@ export function parseMgrCap(text: string, release: 16 | 20): ParsedGrants {
   const cursor = new Cursor(text);
   const { grants, stop, whole } = grantList(cursor, () => grant(cursor));
   if (!whole) return { grants: [], stop, error: stoppedError('mgr', text, stop) };
-  for (const each of grants) {
-    const wrong = mgrProfileError(each, release);
-    if (wrong !== undefined) {
-      const error = `mgr capability parse failed during profile evaluation: ${wrong}`;
-      return { grants: [], stop: each.start, error };
-    }
+  const wrong = grants.filter((each) => mgrProfileError(each, release) !== undefined);
+  const [first] = wrong;
+  if (first !== undefined) {
+    // Ceph goes on to the other grants and runs the texts together.
+    const texts = wrong.map((each) => mgrProfileError(each, release)).join('');
+    const error = `mgr capability parse failed during profile evaluation: ${texts}`;
+    return { grants: [], stop: first.start, error };
   }
   return { grants, stop, error: undefined };
 }
