@@ -14,7 +14,7 @@ export type TwinAnswer =
   | { readonly ok: false; readonly errno: number; readonly said: string };
 
 export class TwinAuthDb {
-  readonly entities = new Map<string, TwinEntity>();
+  readonly entities: Map<string, TwinEntity> = new Map();
   #keys = 0;
 
   add(name: string, pairs: readonly [string, string][]): TwinAnswer {
