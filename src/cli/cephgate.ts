@@ -10,6 +10,7 @@ import { authtoolCommand } from './authtool.ts';
 import { capsCommand } from './caps.ts';
 import { checkCommand } from './check.ts';
 import { clientCommand } from './client.ts';
+import { configCommand } from './config.ts';
 import { EXIT_TROUBLE, EXIT_USAGE, EXIT_YES, type Io } from './io.ts';
 import { parseFlags, refuseWords } from './options.ts';
 import { serveCommand } from './serve.ts';
@@ -72,6 +73,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   auth: 'ceph auth, argument for argument: users and their keys and caps',
   authtool: 'ceph-authtool, argument for argument',
   ceph: 'ceph, argument for argument, as far as it is about users',
+  config: 'shows the settings and where they came from',
   version: 'prints the version',
   help: 'prints this, or the help of a command',
 };
@@ -85,6 +87,7 @@ const COMMANDS: Readonly<Record<string, { readonly run: Command }>> = {
   auth: { run: (argv, io) => authCommand(argv, io) },
   authtool: { run: authtoolCommand },
   ceph: { run: (argv, io) => cephCommand(argv, io) },
+  config: { run: configCommand },
   version: { run: version },
   '--version': { run: version },
   help: { run: help },

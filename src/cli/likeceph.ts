@@ -3,8 +3,8 @@
  * are no flags, because these commands have exactly Ceph's arguments.
  */
 
-import { ConfigError } from '../errors.ts';
 import type { Release } from '../keyring/keytext.ts';
+import { LIKE_CEPH_OPTIONS, settingsOf } from './settings.ts';
 
 export interface LikeCeph {
   /** Key types, texts and grammar of this release; default 20. */
@@ -13,18 +13,17 @@ export interface LikeCeph {
   readonly guard: boolean;
 }
 
-/** Reads both from the environment. Throws ConfigError. */
+/** Reads both from the environment and the config file. Throws ConfigError. */
 export function likeCeph(env: Readonly<Record<string, string | undefined>>): LikeCeph {
-  const release = env.CEPHGATE_RELEASE ?? '20';
-  const guard = env.CEPHGATE_GUARD ?? 'on';
-  if (release !== '16' && release !== '20') throw wrong('CEPHGATE_RELEASE', '16 or 20');
-  if (!ON.includes(guard) && !OFF.includes(guard)) throw wrong('CEPHGATE_GUARD', 'on or off');
+  const settings = settingsOf(LIKE_CEPH_OPTIONS, NO_FLAGS, env);
+  const release = settings.text('release') ?? '20';
+  const guard = settings.text('guard') ?? 'on';
+  if (release !== '16' && release !== '20') throw settings.wrong('release', '16 or 20');
+  if (!ON.includes(guard) && !OFF.includes(guard)) throw settings.wrong('guard', 'on or off');
   return { release: release === '16' ? 16 : 20, guard: ON.includes(guard) };
 }
 
-function wrong(name: string, expected: string): ConfigError {
-  return new ConfigError('config.value', `wrong value of "${name}": expected ${expected}`);
-}
+const NO_FLAGS = { help: false, words: [], values: new Map() };
 
 const ON: readonly string[] = ['on', 'true', '1'];
 const OFF: readonly string[] = ['off', 'false', '0'];

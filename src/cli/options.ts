@@ -5,6 +5,7 @@
 
 import { readFileSync } from 'node:fs';
 import { ConfigError } from '../errors.ts';
+import { nearestHint } from './nearest.ts';
 
 /** One flag of a command. */
 export interface Option {
@@ -16,6 +17,8 @@ export interface Option {
   readonly repeatable?: boolean;
   /** Its key in the config file and, in capitals after CEPHGATE_, in the environment. */
   readonly key?: string;
+  /** What holds where nothing is given: told to the reader, set by who reads the setting. */
+  readonly default?: string;
 }
 
 /** What stood on a command line. */
@@ -39,7 +42,10 @@ export function parseFlags(argv: readonly string[], options: readonly Option[]):
       const equals = word.indexOf('=');
       const name = word.slice(2, equals < 0 ? undefined : equals);
       const option = options.find((each) => each.name === name);
-      if (option === undefined) throw new ConfigError('config.unknown', `unknown flag "--${name}"`);
+      if (option === undefined) {
+        const known = options.map((each) => `--${each.name}`);
+        throw unknown('unknown flag', `--${name}`, known, '--');
+      }
       const inline = equals < 0 ? undefined : word.slice(equals + 1);
       const value = option.value === undefined ? (inline ?? 'true') : (inline ?? argv[++at]);
       if (value === undefined) throw wrongValue(`--${name}`, `a value: ${option.value}`);
@@ -151,13 +157,18 @@ export function formatOptions(options: readonly Option[]): string {
   const heads = options.map(({ name, value }) => `--${name}${value ? ` ${value}` : ''}`);
   const width = Math.max(...heads.map((head) => (head.length <= HEAD_WIDTH_MAX ? head.length : 0)));
   return options
-    .map(({ help }, index) => {
+    .map((option, index) => {
+      const help = helpOf(option);
       const head = heads[index]!;
       const indent = ' '.repeat(width + 4);
       const gap = head.length > width ? `\n${indent}` : ' '.repeat(width - head.length + 2);
       return `  ${head}${gap}${wrap(help, LINE_LEN_MAX - indent.length).join(`\n${indent}`)}\n`;
     })
     .join('');
+}
+
+function helpOf(option: Option): string {
+  return option.default === undefined ? option.help : `${option.help}, default ${option.default}`;
 }
 
 /** Lines of at most `max` characters, broken at spaces. */
@@ -181,7 +192,8 @@ function readEnvironment(
     const key = name.slice(ENV_PREFIX.length).toLowerCase().replaceAll('__', '.');
     const option = known.find((each) => each.key === key);
     if (option === undefined) {
-      throw new ConfigError('config.unknown', `unknown setting in the environment: "${name}"`);
+      const names = keysOf(known).map(envName);
+      throw unknown('unknown setting in the environment:', name, names, ENV_PREFIX);
     }
     const values = option.repeatable ? value.split(',').map((each) => each.trim()) : [value];
     settings.set(key, { origin: name, values });
@@ -190,17 +202,13 @@ function readEnvironment(
 }
 
 function readConfigFile(path: string, known: readonly Option[]): Map<string, Setting> {
-  let document: unknown;
-  try {
-    document = JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    throw new ConfigError('config.value', `cannot read config file "${path}": not a JSON file`);
-  }
+  const document = parseConfigFile(path);
   const settings = new Map<string, Setting>();
   for (const [key, value] of flatten(document, '')) {
     const option = known.find((each) => each.key === key);
     if (option === undefined || key === 'config') {
-      throw new ConfigError('config.unknown', `unknown setting in "${path}": "${key}"`);
+      const others = keysOf(known).filter((each) => each !== 'config');
+      throw unknown(`unknown setting in "${path}":`, key, others);
     }
     const values = Array.isArray(value) && option.repeatable ? value : [value];
     if (!values.every((each) => ['string', 'number', 'boolean'].includes(typeof each))) {
@@ -211,11 +219,45 @@ function readConfigFile(path: string, known: readonly Option[]): Map<string, Set
   return settings;
 }
 
+function parseConfigFile(path: string): unknown {
+  const wrong = (why: string): ConfigError =>
+    new ConfigError('config.value', `cannot read config file "${path}": ${why}`);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw wrong((error as NodeJS.ErrnoException).code ?? 'failed');
+  }
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    throw wrong('not a JSON file');
+  }
+  if (typeof document !== 'object' || document === null || Array.isArray(document)) {
+    throw wrong('not a JSON object');
+  }
+  return document;
+}
+
 function flatten(value: unknown, path: string): [string, unknown][] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[path, value]];
   return Object.entries(value).flatMap(([name, held]) =>
     flatten(held, path === '' ? name : `${path}.${name}`),
   );
+}
+
+function keysOf(known: readonly Option[]): string[] {
+  return known.flatMap(({ key }) => (key === undefined ? [] : [key]));
+}
+
+function envName(key: string): string {
+  return ENV_PREFIX + key.toUpperCase().replaceAll('.', '__');
+}
+
+function unknown(what: string, name: string, known: readonly string[], prefix = ''): ConfigError {
+  const hint = nearestHint(name, known, prefix);
+  return new ConfigError('config.unknown', `${what} "${name}"${hint}`);
 }
 
 function wrongValue(origin: string, expected: string): ConfigError {
