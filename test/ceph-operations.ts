@@ -156,7 +156,8 @@ open_clusters = {}
 keys = {}
 def user(entity):
     if entity not in open_clusters:
-        rc, key, err = admin.mon_command(json.dumps({"prefix": "auth get-key", "entity": entity}), b"")
+        asked = {"prefix": "auth get-key", "entity": entity}
+        rc, key, err = admin.mon_command(json.dumps(asked), b"")
         keys[entity] = key.decode()
         found = rados.Rados(conffile=sys.argv[1], name=entity, conf={"key": key.decode()})
         found.connect(timeout=30)
@@ -172,8 +173,10 @@ def operate(asked):
         # The iterator of the module ends in silence when it is refused; the program says it.
         who = ["-c", sys.argv[1], "--name", asked["entity"], "--key", keys[asked["entity"]]]
         where = ["-p", asked["pool"], "-N", asked["namespace"], "ls"]
-        done = subprocess.run(["rados"] + who + where, stdin=subprocess.DEVNULL, capture_output=True)
-        return errno.EPERM if b"Operation not permitted" in done.stderr else done.returncode
+        no_input = subprocess.DEVNULL
+        done = subprocess.run(["rados"] + who + where, stdin=no_input, capture_output=True)
+        refused = b"Operation not permitted" in done.stderr
+        return errno.EPERM if refused else done.returncode
     elif kind == "read":
         ioctx.read(asked["object"], 16)
     elif kind == "write":
