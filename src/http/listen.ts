@@ -14,7 +14,12 @@ import { codeOf } from './files.ts';
 
 /** Where to listen. */
 export type ListenAddress =
-  | { readonly kind: 'unix'; readonly path: string }
+  | {
+      readonly kind: 'unix';
+      readonly path: string;
+      /** The group may not connect. */
+      readonly onlyOwner?: boolean;
+    }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
 
 /** What answers: `app.fetch` of createApp. */
@@ -58,7 +63,7 @@ export async function listen(
     for (const address of addresses) {
       open.push(
         await (address.kind === 'unix'
-          ? openUnix(fetch, address.path)
+          ? openUnix(fetch, address)
           : openTcp(fetch, address, options)),
       );
     }
@@ -99,10 +104,13 @@ async function openTcp(
   return { name: `http://${shown}:${opened.port}`, close: opened.close };
 }
 
-async function openUnix(fetch: Fetch, path: string): Promise<OpenListener> {
+async function openUnix(
+  fetch: Fetch,
+  { path, onlyOwner = false }: ListenAddress & { kind: 'unix' },
+): Promise<OpenListener> {
   const handler = (request: Request): Response | Promise<Response> =>
     fetch(request, { listener: { kind: 'unix' } });
-  const opened = await bindUnix(path, () => openServer(handler, { path }));
+  const opened = await bindUnix(path, () => openServer(handler, { path }), onlyOwner);
   return { name: `unix:${path}`, close: opened.close };
 }
 
@@ -110,7 +118,11 @@ async function openUnix(fetch: Fetch, path: string): Promise<OpenListener> {
  * Opens a unix socket by `bind`, which must bind before it returns: in place of one that a crash
  * has left, and never open to more than its owner and group. Throws ListenError.
  */
-export async function bindUnix<T>(path: string, bind: () => Promise<T>): Promise<T> {
+export async function bindUnix<T>(
+  path: string,
+  bind: () => Promise<T>,
+  onlyOwner = false,
+): Promise<T> {
   if (new TextEncoder().encode(path).length > UNIX_PATH_LEN_MAX) {
     throw new ListenError(
       'listen.address',
@@ -119,7 +131,7 @@ export async function bindUnix<T>(path: string, bind: () => Promise<T>): Promise
   }
   await removeStaleSocket(path);
   // Not even for a moment: no chmod afterwards.
-  const umask = process.umask(0o117);
+  const umask = process.umask(onlyOwner ? 0o177 : 0o117);
   let opening: Promise<T>;
   try {
     opening = bind();
