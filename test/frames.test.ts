@@ -59,7 +59,7 @@ describe('a verify record', () => {
     expect(Buffer.from(final.bytes).includes(key)).toBe(false);
   });
 
-  it('spends a challenge state once, and takes one of /v1/verify', async () => {
+  it('spends a challenge state once, on whichever way it came', async () => {
     const ticket = osdTicket();
     const { question, state } = await accept(kit, ticket);
     const again = await verify(kit, { ...question, challengeState: state });
@@ -69,6 +69,24 @@ describe('a verify record', () => {
     const authorizer = Buffer.from(request.authorizer as string, 'base64');
     const spent = { peer: PEER, connection, authorizer, challengeState };
     expect((await verify(kit, spent)).reason).toBe('authorizer.challenge_expired');
+  });
+
+  it('takes states and receipts of /v1/verify, which takes its own', async () => {
+    const ticket = osdTicket();
+    const connection = newConnection();
+    const json = { service: 'osd', peer: '192.0.2.7', connection };
+    const asked = { peer: PEER, connection };
+    const { body } = await kit.verify({ ...json, authorizer: b64(ticket.authorizer()) });
+    const challenge = challengeOf(Buffer.from(body.challenge, 'base64'), ticket);
+    const authorizer = ticket.authorizer(challenge);
+    const state = { authorizer, challengeState: body.challenge_state };
+    const verdict = await verify(kit, { ...asked, ...state });
+    expect(verdict.reason).toBe('ok');
+    const again = { ...json, authorizer: b64(authorizer), receipt: verdict.token };
+    const { body: opened } = await kit.verify(again);
+    expect([opened.freshness, opened.session.length]).toEqual(['receipt', 32]);
+    const receipt = opened.receipt;
+    expect((await verify(kit, { ...asked, authorizer, receipt })).reason).toBe('ok');
   });
 
   it('binds the state to service, connection and peer', async () => {
