@@ -32,13 +32,17 @@ const items: Field<readonly unknown[]> = described(itemsSchema, (value, at) => {
   return value;
 });
 
-const asked: Field<unknown> = optional(
+const itemOp: Field<unknown> = optional(
   described(
     () => schemaOf(anyOp),
     (value) => value,
   ),
 );
-const readItem: Field<Question> = object({ ...QUESTION, op: asked });
+// Read where an item has none of its own.
+const defaultOp: Field<unknown> = optional(described({}, (value) => value));
+const readItem: Field<Question> = object({ ...QUESTION, op: itemOp });
+const readDefaults: Field<Question> = object({ ...QUESTION, op: defaultOp });
+
 interface ChecksBody {
   readonly service: CheckBody['service'];
   readonly defaults: Question | undefined;
@@ -47,7 +51,7 @@ interface ChecksBody {
 
 export const checksRequest: Field<ChecksBody> = object({
   service: capsService,
-  defaults: optional(readItem),
+  defaults: optional(readDefaults),
   items,
 });
 
