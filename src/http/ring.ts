@@ -12,7 +12,7 @@ import type { SecretFact, SecretRing } from './deps.ts';
 import { type Secret, type ServiceName, serviceId } from './secretsfile.ts';
 
 /** Puts a set of secrets into the engine and counts the sets. */
-class Held {
+export class Held {
   readonly #engine: Engine;
   #secrets: readonly Secret[] = [];
   facts: readonly SecretFact[] = [];
