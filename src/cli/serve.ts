@@ -19,6 +19,7 @@ import { formatSecrets, readSecretsFile } from '../http/secretsfile.ts';
 import { State } from '../http/state.ts';
 import { loadStateKeys } from '../http/statekey.ts';
 import { createLogger } from '../observe/index.ts';
+import { hardenProcess } from './hardening.ts';
 import { EXIT_YES, type Io } from './io.ts';
 import { type ObserveConfig, observeConfig, openObserver } from './observing.ts';
 import { formatOptions, parseFlags, refuseWords, type Settings } from './options.ts';
@@ -109,6 +110,7 @@ interface Sidecar {
 
 async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
   const log = createLogger({ write: (line) => io.err(line), clock });
+  hardenProcess(log);
   const { policy, sign, allowUnchallengedVerdict } = config;
   makePrivateDirectory(config.data);
   const engine = await Engine.create();
