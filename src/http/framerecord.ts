@@ -71,17 +71,15 @@ function prepareVerify(call: FrameCall, at: number, flags: number): Prepared {
   const service = view.getUint32(at + abi.RECORD_SERVICE, true);
   // The monitors' own services belong to the admin listener.
   if (length < abi.VERIFY_LEN || !SERVICES.has(service)) return refuse(call, at);
+  if (!owner.caller.rights.has('accept')) {
+    return asksMore(call, at, flags) ? refuse(call, at) : UNCHALLENGED;
+  }
   const authorizer = part(call, at, length, abi.VERIFY_AUTHORIZER);
   const connection = text(call, at, length, abi.VERIFY_CONNECTION, CONNECTION_LEN_MAX);
   const state = text(call, at, length, abi.VERIFY_CHALLENGE_STATE, TOKEN_LEN_MAX);
   const receipt = text(call, at, length, abi.VERIFY_RECEIPT, TOKEN_LEN_MAX);
   if (!authorizer || connection === null || state === null || receipt === null) {
     return refuse(call, at);
-  }
-  const handsOut = abi.FLAG_REPLY | abi.FLAG_SECURE | abi.FLAG_KEEP;
-  if (!owner.caller.rights.has('accept')) {
-    const asksMore = (flags & handsOut) !== 0 || state !== undefined || receipt !== undefined;
-    return asksMore ? refuse(call, at) : UNCHALLENGED;
   }
   if ((flags & abi.FLAG_SECURE) !== 0 && (flags & abi.FLAG_REPLY) === 0) return refuse(call, at);
   // Too long to be one: the core says so, and there is nothing to bind a challenge to.
@@ -106,6 +104,17 @@ function prepareVerify(call: FrameCall, at: number, flags: number): Prepared {
   }
   view.setUint16(at + abi.RECORD_FLAGS, flagsFor(freshness, flags), true);
   return { challenge: challengeOf(freshness), verify: { request, freshness } };
+}
+
+/** Whether a record asks for what only a caller with `accept` gets. No part is looked at. */
+function asksMore({ view }: FrameCall, at: number, flags: number): boolean {
+  if ((flags & (abi.FLAG_REPLY | abi.FLAG_SECURE | abi.FLAG_KEEP)) !== 0) return true;
+  const lengthOf = (field: number): number => view.getUint32(at + field + 4, true);
+  return (
+    lengthOf(abi.VERIFY_CONNECTION) > CONNECTION_LEN_MAX ||
+    lengthOf(abi.VERIFY_CHALLENGE_STATE) > 0 ||
+    lengthOf(abi.VERIFY_RECEIPT) > 0
+  );
 }
 
 /** The flags that may take effect: what /v1/verify would hand out, and no more. */
