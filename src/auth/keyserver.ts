@@ -43,6 +43,16 @@ export interface KeyServerOptions {
   readonly ttls?: TicketTtls;
   /** Told when the store failed: what is held stays in use. */
   readonly failed: (error: unknown) => void;
+  /** Where several instances share the store: one of them changes the rings, all others read. */
+  readonly fence?: RingFence;
+}
+
+/** What this process may do with rings that others share. */
+export interface RingFence {
+  /** Whether every live instance has the secret. */
+  sealable(service: RotatingService, secretId: bigint): boolean;
+  /** Has the leader do it. Throws StoreError `store.busy` if it does not. */
+  ask(kind: 'rotate' | 'wipe', services: readonly RotatingService[]): Promise<void>;
 }
 
 /** A secret as this process holds it. */
@@ -105,6 +115,7 @@ export class KeyServer {
    * that one ends too, and the store is asked again after RETRY.
    */
   async ready(nowNs: bigint): Promise<void> {
+    if (this.#options.fence !== undefined) return;
     if (nowNs < this.dueNs || nowNs < this.#retryNs) return;
     try {
       await this.#change(nowNs, ROTATING_SERVICES, (ring) => ring);
@@ -121,6 +132,10 @@ export class KeyServer {
 
   /** Turns the rings of these services by one, whether due or not. Throws StoreError. */
   async rotate(services: readonly RotatingService[], nowNs: bigint): Promise<void> {
+    if (this.#options.fence !== undefined) {
+      await this.#options.fence.ask('rotate', services);
+      return this.reload(nowNs);
+    }
     await this.#change(nowNs, services, (ring, service, makeKey) =>
       withNext(ring, nowNs, this.ttlNs(service), makeKey()),
     );
@@ -131,6 +146,10 @@ export class KeyServer {
    * ticket from before is unknown and not merely unreadable. Throws StoreError.
    */
   async wipe(nowNs: bigint): Promise<void> {
+    if (this.#options.fence !== undefined) {
+      await this.#options.fence.ask('wipe', WIPED_SERVICES);
+      return this.reload(nowNs);
+    }
     await this.#change(nowNs, WIPED_SERVICES, (ring) => ({ ...ring, secrets: [] }));
   }
 
@@ -140,6 +159,7 @@ export class KeyServer {
     const secret = sealingSecret(secrets, nowNs);
     if (secret === undefined) return undefined;
     const { secretId, key } = secret;
+    if (this.#options.fence?.sealable(service, secretId) === false) return undefined;
     return { secretId, key, lifeNs: ticketLifeNs(secrets, nowNs, this.ttlNs(service)) };
   }
 
@@ -172,7 +192,7 @@ export class KeyServer {
   }
 
   async #changeNow(nowNs: bigint, services: readonly RotatingService[], turn: Turn): Promise<void> {
-    const { store, random } = this.#options;
+    const { store, random, fence } = this.#options;
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       const rings = await this.#read();
       const { service: cipher } = await readCiphers(store);
@@ -181,7 +201,8 @@ export class KeyServer {
       const turned = [...rings].map(([service, { record, compare }]) => {
         const before = record ?? NO_SECRETS;
         const asked = services.includes(service) ? turn(before, service, makeKey) : before;
-        const after = rotated(asked, nowNs, this.ttlNs(service), makeKey);
+        const ttlNs = this.ttlNs(service);
+        const after = fence === undefined ? rotated(asked, nowNs, ttlNs, makeKey) : before;
         return { service, after, compare, changed: after !== before };
       });
       const changed = turned.filter((each) => each.changed);

@@ -1,0 +1,244 @@
+/**
+ * The one instance at a time that changes the rings of service secrets. It holds a lease, but the
+ * lease is not the fence: every change is one transaction that compares the ring and the lease.
+ *
+ *   make or turn a ring -> wait until every live instance has it -> say that it is ready to seal
+ */
+
+import { CryptoKey, type Random } from '../cephx/cryptokey.ts';
+import { utimeFromNs } from '../cephx/denc.ts';
+import { ROTATING, type RotatingRecord } from '../store/records.ts';
+import type { Compare, Lease, Put, Store } from '../store/store.ts';
+import { type Cipher, readCiphers } from './cipherpolicy.ts';
+import { ROTATING_SERVICES, type RotatingService, WIPED_SERVICES } from './keyserver.ts';
+import {
+  INSTANCE_TTL_MS,
+  type Listed,
+  leaseName,
+  listAll,
+  type RotationInstance,
+} from './leader-instance.ts';
+import { ASKS, type AskRecord, INSTANCES, READY } from './leader-records.ts';
+import { isDue, NO_SECRETS, rotated, withNext } from './rotation.ts';
+import { commitIf, type Read, readRecord, STORE_TIMEOUT_MS } from './storecalls.ts';
+
+export interface LeaderOptions {
+  readonly store: Store;
+  readonly instance: RotationInstance;
+  readonly ttlNs: (service: RotatingService) => bigint;
+  readonly random: Random;
+  /** Nanoseconds since 1970. */
+  readonly clock: () => bigint;
+  /** Nanoseconds of a clock that never goes back. */
+  readonly mono: () => bigint;
+}
+
+export class RotationLeader {
+  readonly #options: LeaderOptions;
+  readonly #clocks = new Map<string, HeardClock>();
+  readonly #answered = new Map<string, bigint>();
+  #lease: Lease | undefined;
+
+  constructor(options: LeaderOptions) {
+    this.#options = options;
+  }
+
+  get leads(): boolean {
+    return this.#lease !== undefined;
+  }
+
+  /** One round: leads if nobody does, and does what is due. Throws StoreError. */
+  async step(): Promise<void> {
+    const { store } = this.#options;
+    this.#hear(await listAll(store, INSTANCES));
+    if (this.#lease !== undefined && !(await this.#lease.renew(CALL))) this.#lease = undefined;
+    this.#lease ??= await store.lease(LEASE, LEADER_TTL_MS, CALL);
+    if (this.#lease === undefined) return;
+    for (const service of ROTATING_SERVICES) await this.#keepRing(service);
+    await this.#answerAsks();
+    for (const service of ROTATING_SERVICES) await this.#makeReady(service);
+  }
+
+  /** Lets another one lead. */
+  async close(): Promise<void> {
+    await this.#lease?.release(CALL);
+    this.#lease = undefined;
+  }
+
+  /** Makes a ring that is missing, turns one that is due. */
+  async #keepRing(service: RotatingService): Promise<void> {
+    const { store, clock } = this.#options;
+    const nowNs = clock();
+    const ring = await readRecord(store, ROTATING, service);
+    const before = ring.record ?? NO_SECRETS;
+    const isNew = before.secrets.length === 0;
+    const mayTurn = isNew ? !this.#clockIsOff() : await this.#mayTurn(service, before);
+    if (!isDue(before, nowNs) || !mayTurn) return wipeKeys(before);
+    const makeKey = await this.#keyMaker(nowNs);
+    const ttlNs = this.#options.ttlNs(service);
+    // One at a time: even where all have expired, the new one is `next` before it seals.
+    const after = isNew
+      ? rotated(before, nowNs, ttlNs, makeKey)
+      : withNext(before, nowNs, ttlNs, makeKey());
+    await this.#commit([ring.compare], [ringPut(service, after)]);
+    wipeKeys(before, after);
+  }
+
+  /**
+   * At most one turn of a service in half a ttl of our own time: one that we made or saw made. None
+   * before the last one is ready, while too few clocks are known, or while ours is far from them.
+   */
+  async #mayTurn(service: RotatingService, ring: RotatingRecord): Promise<boolean> {
+    const { store, instance, mono, ttlNs } = this.#options;
+    const ready = await readRecord(store, READY, service);
+    if ((ready.record?.secretId ?? 0n) < ring.secretIdMax) return false;
+    const changedNs = instance.seenRing(service)?.changedNs;
+    const isEarly = changedNs !== undefined && mono() - changedNs < ttlNs(service) / 2n;
+    const others = [...this.#clocks].filter(([id]) => id !== instance.id);
+    const known = others.filter(([, { startNs }]) => startNs !== undefined);
+    return !isEarly && known.length * 2 >= others.length && !this.#clockIsOff();
+  }
+
+  /** Whether our clock is far from the middle of all that are known, ours among them. */
+  #clockIsOff(): boolean {
+    const { instance, mono, clock } = this.#options;
+    const ownNs = clock() - mono();
+    const offsets = [...this.#clocks]
+      .filter(([id]) => id !== instance.id)
+      .flatMap(([, { startNs }]) => (startNs === undefined ? [] : [startNs - ownNs]));
+    offsets.push(0n);
+    offsets.sort((a, b) => (a < b ? -1 : 1));
+    const low = offsets[(offsets.length - 1) >> 1]!;
+    const high = offsets[offsets.length >> 1]!;
+    const middle = (low + high) / 2n;
+    return middle > CLOCK_OFF_NS || middle < -CLOCK_OFF_NS;
+  }
+
+  /** Notes clocks of which we saw the time come: an old record says nothing about its clock. */
+  #hear({ records }: Listed): void {
+    const { mono } = this.#options;
+    const isFirst = this.#clocks.size === 0;
+    const nowNs = mono();
+    for (const { id, entry } of records) {
+      const before = this.#clocks.get(id);
+      if (before?.revision === entry.revision) continue;
+      const startNs = isFirst ? undefined : INSTANCES.decode(entry.value).clockNs - nowNs;
+      this.#clocks.set(id, { revision: entry.revision, startNs });
+    }
+    const ids = new Set(records.map(({ id }) => id));
+    for (const id of this.#clocks.keys()) if (!ids.has(id)) this.#clocks.delete(id);
+  }
+
+  /** Lets a ring seal with its new secrets once every live instance has them. */
+  async #makeReady(service: RotatingService): Promise<void> {
+    const { store } = this.#options;
+    const ring = await readRecord(store, ROTATING, service);
+    const ready = await readRecord(store, READY, service);
+    if (ring.record === undefined || !('key' in ring.compare)) return;
+    wipeKeys(ring.record);
+    const { secretIdMax } = ring.record;
+    const { revision } = ring.compare;
+    if (revision === 'absent' || (ready.record?.secretId ?? 0n) >= secretIdMax) return;
+    // After the ring was read: whoever registers later reads this ring or a newer one.
+    for (const { id, entry } of (await listAll(store, INSTANCES)).records) {
+      if (INSTANCES.decode(entry.value).snapshot >= revision) continue;
+      if (!(await this.#isGone(id, entry.revision))) return;
+    }
+    const value = READY.encode({ secretId: secretIdMax });
+    await this.#commit([ring.compare, ready.compare], [{ key: READY.key(service), value }]);
+  }
+
+  /** Whether an instance's lease has ended; its record goes too then. */
+  async #isGone(id: string, revision: bigint): Promise<boolean> {
+    const { store } = this.#options;
+    const lease = await store.lease(leaseName(id), INSTANCE_TTL_MS, CALL);
+    if (lease === undefined) return false;
+    const key = INSTANCES.key(id);
+    const deleted = await commitIf(store, [{ key, revision }], [], [key]);
+    await lease.release(CALL);
+    return deleted;
+  }
+
+  async #answerAsks(): Promise<void> {
+    const { store, mono } = this.#options;
+    const { records } = await listAll(store, ASKS);
+    for (const { id, entry } of records) {
+      const ask = ASKS.decode(entry.value);
+      const compare = { key: ASKS.key(id), revision: entry.revision };
+      if (ask.state === 'asked') {
+        await this.#answer(id, ask, compare);
+        continue;
+      }
+      // Its asker is gone if it stays for long.
+      const since = this.#answered.get(id) ?? mono();
+      this.#answered.set(id, since);
+      if (mono() - since > ANSWER_KEPT_NS) await commitIf(store, [compare], [], [compare.key]);
+    }
+    const ids = new Set(records.map(({ id }) => id));
+    for (const id of this.#answered.keys()) if (!ids.has(id)) this.#answered.delete(id);
+  }
+
+  async #answer(id: string, ask: AskRecord, compare: Compare): Promise<void> {
+    const { store, clock, ttlNs } = this.#options;
+    const nowNs = clock();
+    const services = ROTATING_SERVICES.filter((service) => ask.services.includes(service)).filter(
+      (service) => ask.kind === 'rotate' || WIPED_SERVICES.includes(service),
+    );
+    const makeKey = await this.#keyMaker(nowNs);
+    const compares: Compare[] = [compare];
+    const puts: Put[] = [];
+    let state: AskRecord['state'] = 'done';
+    for (const service of services) {
+      const ring: Read<RotatingRecord> = await readRecord(store, ROTATING, service);
+      const before = ring.record ?? NO_SECRETS;
+      if (ask.kind === 'rotate' && !(await this.#mayTurn(service, before))) state = 'refused';
+      const after =
+        ask.kind === 'rotate'
+          ? withNext(before, nowNs, ttlNs(service), makeKey())
+          : rotated({ ...before, secrets: [] }, nowNs, ttlNs(service), makeKey);
+      compares.push(ring.compare);
+      puts.push(ringPut(service, after));
+      wipeKeys(before, after);
+    }
+    if (state === 'refused') {
+      for (const { value } of puts) value.fill(0);
+      puts.length = 0;
+    }
+    puts.push({ key: ASKS.key(id), value: ASKS.encode({ ...ask, state }) });
+    await this.#commit(compares, puts);
+  }
+
+  /** Only while we lead. What fails because others were faster is looked at again next time. */
+  async #commit(compares: readonly Compare[], puts: readonly Put[]): Promise<void> {
+    const lease = this.#lease;
+    if (lease === undefined) return;
+    const fence = { lease: lease.name, fencing: lease.fencing };
+    await commitIf(this.#options.store, [fence, ...compares], puts);
+  }
+
+  async #keyMaker(nowNs: bigint): Promise<() => Uint8Array> {
+    const { store, random } = this.#options;
+    const { service: cipher } = await readCiphers(store);
+    return () => CryptoKey.create(cipher as Cipher, utimeFromNs(nowNs), random).encode();
+  }
+}
+
+interface HeardClock {
+  readonly revision: bigint;
+  /** What it showed when our monotonic clock was 0; undefined until it is heard again. */
+  readonly startNs: bigint | undefined;
+}
+
+function ringPut(service: RotatingService, ring: RotatingRecord): Put {
+  return { key: ROTATING.key(service), value: ROTATING.encode(ring) };
+}
+
+function wipeKeys(...rings: readonly RotatingRecord[]): void {
+  for (const { secrets } of rings) for (const { key } of secrets) key.fill(0);
+}
+
+const CALL = { timeoutMs: STORE_TIMEOUT_MS };
+const LEASE = 'rotation';
+export const LEADER_TTL_MS = 6_000;
+const CLOCK_OFF_NS = 60_000_000_000n;
+const ANSWER_KEPT_NS = 60_000_000_000n;
