@@ -27,10 +27,12 @@ import { KeyRing, type KeyRingEntity } from '../keyring/keyring.ts';
 import { findClientKey, KeyringSearchError } from '../keyring/keyringsearch.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
+import { MON_KEYRING } from './bootstrap.ts';
 import type { CephLine } from './cephline.ts';
 import type { Io } from './io.ts';
 import type { LikeCeph } from './likeceph.ts';
 import { post } from './request.ts';
+import { SERVE_OPTIONS, settingsOf } from './settings.ts';
 
 export interface Backend {
   run(request: CommandRequest): Promise<CommandReply>;
@@ -38,16 +40,19 @@ export interface Backend {
 }
 
 /**
- * The store of `--store` or CEPHGATE_STORE; without, the admin socket. Throws CephExit where `ceph`
- * cannot connect, StoreError, RequestError.
+ * The store of `--store`, else the admin socket if it is there, else the store of the settings.
+ * Throws CephExit where `ceph` cannot connect, StoreError, ConfigError; using it RequestError.
  */
 export async function openBackend(line: CephLine, like: LikeCeph, io: Io): Promise<Backend> {
-  const address = line.store ?? io.env.CEPHGATE_STORE;
+  const settings = settingsOf(PLACE_OPTIONS, { help: false, words: [], values: new Map() }, io.env);
   const cwd = io.cwd ?? process.cwd();
-  if (address === undefined) {
-    const path = line.admin ?? io.env.CEPHGATE_ADMIN ?? join(io.env.CEPHGATE_DATA ?? 'data', ADMIN);
-    return adminBackend(resolve(cwd, path.replace(/^unix:/, '')));
-  }
+  const data = settings.text('data') ?? 'data';
+  const admin = line.admin ?? settings.text('admin-listen') ?? join(data, ADMIN);
+  const socketPath = resolve(cwd, admin.replace(/^unix:/, ''));
+  // A store that a sidecar serves is locked: then its socket is the way.
+  const viaSocket = line.store === undefined && existsSync(socketPath);
+  const address = viaSocket ? undefined : (line.store ?? settings.text('store'));
+  if (address === undefined) return adminBackend(socketPath);
   const path = /^sqlite:(.+)$/s.exec(address)?.[1];
   const located = path === undefined ? undefined : resolve(cwd, path);
   const store = await openStore(located === undefined ? address : `sqlite:${located}`);
@@ -187,8 +192,10 @@ function replyIn(status: number, text: string): CommandReply {
   return { retcode, status: words, output };
 }
 
+const PLACE_OPTIONS = SERVE_OPTIONS.filter(({ name }) =>
+  ['data', 'store', 'admin-listen'].includes(name),
+);
 const ADMIN = 'admin.sock';
-const MON_KEYRING = 'mon.keyring';
 const LOOPBACK = '127.0.0.1';
 const EACCES = 13;
 const RADOS_ERRORS: Readonly<Record<number, string>> = {

@@ -21,8 +21,15 @@ import { loadStateKeys } from '../http/statekey.ts';
 import { createLogger } from '../observe/index.ts';
 import { hardenProcess } from './hardening.ts';
 import { EXIT_YES, type Io } from './io.ts';
+import { likeCeph } from './likeceph.ts';
 import { type ObserveConfig, observeConfig, openObserver } from './observing.ts';
 import { formatOptions, parseFlags, refuseWords, type Settings } from './options.ts';
+import {
+  type AdminConfig,
+  type Administration,
+  adminConfig,
+  openAdministration,
+} from './serveadmin.ts';
 import { policyOf, SERVE_OPTIONS, settingsOf } from './settings.ts';
 
 export const SERVE_HELP: string = `usage: cephgate serve [FLAGS]
@@ -39,13 +46,15 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
     return EXIT_YES;
   }
   refuseWords(flags);
-  const config = serveConfig(settingsOf(SERVE_OPTIONS, flags, io.env));
+  const settings = settingsOf(SERVE_OPTIONS, flags, io.env);
+  const config = serveConfig(settings, io);
   const ended = signalled();
   const sidecar = await start(config, io);
   process.on('SIGHUP', sidecar.reload);
   // Whoever reads this may send signals at once.
   io.out(`listening on ${sidecar.names.join(', ')}\n`);
   if (sidecar.framesName !== undefined) io.out(`listening for frames on ${sidecar.framesName}\n`);
+  if (sidecar.admin !== undefined) io.out(administered(sidecar.admin));
   if (config.secretsFile === undefined) io.out(hints(config.addresses));
   await ended;
   process.off('SIGHUP', sidecar.reload);
@@ -57,6 +66,7 @@ interface ServeConfig {
   readonly data: string;
   readonly addresses: readonly ListenAddress[];
   readonly framesPath: string | undefined;
+  readonly admin: AdminConfig | undefined;
   readonly allowHosts: readonly string[];
   readonly tokenFile: string | undefined;
   readonly secretsFile: string | undefined;
@@ -66,7 +76,7 @@ interface ServeConfig {
   readonly observe: ObserveConfig;
 }
 
-function serveConfig(settings: Settings): ServeConfig {
+function serveConfig(settings: Settings, io: Io): ServeConfig {
   const data = resolve(settings.text('data') ?? 'data');
   const defaults = [`unix:${data}/cephgate.sock`, 'tcp:127.0.0.1:6480'];
   const addresses = (settings.list('listen') ?? defaults).map((text) => {
@@ -86,6 +96,7 @@ function serveConfig(settings: Settings): ServeConfig {
     data,
     addresses,
     framesPath: frames?.kind === 'unix' ? resolve(frames.path) : undefined,
+    admin: adminConfig(settings, data, likeCeph(io.env)),
     allowHosts: settings.list('allow-host') ?? [],
     tokenFile: settings.text('token-file'),
     secretsFile: settings.text('secrets'),
@@ -104,6 +115,7 @@ function serveConfig(settings: Settings): ServeConfig {
 interface Sidecar {
   readonly names: readonly string[];
   readonly framesName: string | undefined;
+  readonly admin: Administration | undefined;
   readonly reload: () => void;
   close(): Promise<void>;
 }
@@ -131,16 +143,18 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
   const fetch = app.fetch.bind(app);
   const open = await listen(fetch, inOrder(config.addresses), { tokens, allowHosts });
   const frames = await openFrames(deps, config.framesPath, open);
+  const all = frames === undefined ? open : [...open, frames];
+  const admin = await openAdmin(config.admin, shared, all);
   const timer = setInterval(() => ring.advance(clock()), ADVANCE_MS);
   return {
     names: open.map((each) => each.name),
     framesName: frames?.name,
+    admin,
     reload: () => reload(config, ring, tokens, log),
     async close() {
       state.draining = true;
       clearInterval(timer);
-      const all = frames === undefined ? open : [...open, frames];
-      await Promise.all(all.map((each: OpenListener) => each.close(DRAIN_MS)));
+      await Promise.all([...all, ...(admin ? [admin] : [])].map((each) => each.close(DRAIN_MS)));
       await observe.close();
       engine.wipe();
     },
@@ -156,6 +170,21 @@ async function openFrames(
   if (path === undefined) return undefined;
   try {
     return await openFramesSocket(deps, path);
+  } catch (error) {
+    await Promise.all(others.map((each) => each.close(0)));
+    throw error;
+  }
+}
+
+/** As openFrames. */
+async function openAdmin(
+  config: AdminConfig | undefined,
+  shared: Parameters<typeof openAdministration>[1],
+  others: readonly OpenListener[],
+): Promise<Administration | undefined> {
+  if (config === undefined) return undefined;
+  try {
+    return await openAdministration(config, shared);
   } catch (error) {
     await Promise.all(others.map((each) => each.close(0)));
     throw error;
@@ -209,6 +238,12 @@ function readTokens(path: string): TokenEntry[] {
 /** TCP first: the first line on stdout names it first. */
 function inOrder(addresses: readonly ListenAddress[]): ListenAddress[] {
   return [...addresses].sort((a, b) => Number(a.kind === 'unix') - Number(b.kind === 'unix'));
+}
+
+function administered({ name, adminKeyring }: Administration): string {
+  const made =
+    adminKeyring === undefined ? '' : `made client.admin: its key is in ${adminKeyring}\n`;
+  return `listening for administration on ${name}\n${made}`;
 }
 
 /** Two calls to paste: one that is allowed and one that is not, with the reason. */

@@ -71,6 +71,20 @@ export const SERVE_OPTIONS: readonly Option[] = [
     help: 'a socket for records of the core, length-prefixed and pipelined; default none',
   },
   {
+    name: 'store',
+    value: 'ADDRESS',
+    key: 'store',
+    help: 'where the entities are: sqlite:PATH or memory:',
+    default: 'sqlite:DIR/cephgate.db',
+  },
+  {
+    name: 'admin-listen',
+    value: 'unix:PATH',
+    key: 'admin_listen',
+    help: 'where to listen for administration',
+    default: 'unix:DIR/admin.sock',
+  },
+  {
     name: 'allow-host',
     value: 'NAME',
     key: 'allow_host',

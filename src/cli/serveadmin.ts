@@ -1,0 +1,104 @@
+/** The store of `cephgate serve` and the admin listener on it. */
+
+import { join, resolve } from 'node:path';
+import type { Random } from '../cephx/cryptokey.ts';
+import type { Engine } from '../engine/engine.ts';
+import { StoreError } from '../errors.ts';
+import { ADMIN_BODY_LIMITS, createAdminApp } from '../http/admin.ts';
+import type { LogRecord } from '../http/deps.ts';
+import { listen, type OpenListener, parseListen } from '../http/listen.ts';
+import { openStore } from '../store/open.ts';
+import type { Store } from '../store/store.ts';
+import { bootstrap } from './bootstrap.ts';
+import type { LikeCeph } from './likeceph.ts';
+import type { Settings } from './options.ts';
+
+export interface AdminConfig extends LikeCeph {
+  readonly data: string;
+  /** An address of openStore. */
+  readonly store: string;
+  /** The store was asked for, so that it has to open. */
+  readonly required: boolean;
+  readonly path: string;
+}
+
+/** Undefined where there is nothing to administer: secrets from a file, and no store. */
+export function adminConfig(
+  settings: Settings,
+  data: string,
+  like: LikeCeph,
+): AdminConfig | undefined {
+  const required = settings.origin('store') !== undefined;
+  if (!required && settings.origin('secrets') !== undefined) return undefined;
+  const text = settings.text('admin-listen') ?? `unix:${join(data, 'admin.sock')}`;
+  const address = parseListen(text);
+  // Elsewhere callers would have to prove who they are.
+  if (address?.kind !== 'unix') throw settings.wrong('admin-listen', 'unix:PATH');
+  const store = settings.text('store') ?? `sqlite:${join(data, 'cephgate.db')}`;
+  return { ...like, data, store, required, path: resolve(address.path) };
+}
+
+export interface Administration {
+  readonly store: Store;
+  /** `unix:PATH`. */
+  readonly name: string;
+  /** The keyring of a client.admin that was made at this start. */
+  readonly adminKeyring: string | undefined;
+  close(timeoutMs: number): Promise<void>;
+}
+
+/** Opens store and listener, or neither. Throws StoreError, FileError, ListenError. */
+export async function openAdministration(
+  config: AdminConfig,
+  shared: {
+    readonly engine: Engine;
+    readonly clock: () => bigint;
+    readonly random: Random;
+    readonly log: (record: LogRecord) => void;
+  },
+): Promise<Administration | undefined> {
+  const { release, guard, data } = config;
+  const { engine, clock, random, log } = shared;
+  const store = await openOrSay(config, log);
+  if (store === undefined) return undefined;
+  try {
+    const made = await bootstrap({ store, data, release, nowNs: clock(), random });
+    const { monKeyring, adminKeyring } = made;
+    const command = {
+      ...{ store, release, guard, monKeyring, clock, random },
+      engine: async () => engine,
+    };
+    const app = createAdminApp({ command, body: ADMIN_BODY_LIMITS, log });
+    const address = { kind: 'unix', path: config.path, onlyOwner: true } as const;
+    const [open] = (await listen(app.fetch.bind(app), [address], { allowHosts: [] })) as [
+      OpenListener,
+    ];
+    return {
+      store,
+      name: open.name,
+      adminKeyring,
+      async close(timeoutMs) {
+        await open.close(timeoutMs);
+        await store.close();
+        monKeyring.key.wipe();
+      },
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** A runtime without SQLite can serve all the same, as long as nobody asked for the store. */
+async function openOrSay(
+  { store, required }: AdminConfig,
+  log: (record: LogRecord) => void,
+): Promise<Store | undefined> {
+  try {
+    return await openStore(store);
+  } catch (error) {
+    if (required || !(error instanceof StoreError) || error.code !== 'store.driver') throw error;
+    log({ level: 'warning', event: 'store', message: error.message });
+    return undefined;
+  }
+}
