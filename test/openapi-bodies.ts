@@ -24,6 +24,12 @@ export class Bodies {
     return body;
   }
 
+  /** A good body with each of its fields, however deep, given each of the odd values in turn. */
+  *everyOdd(path: string): Generator<unknown> {
+    const good = this.#good(path);
+    for (const at of leavesOf(good)) for (const odd of ODD) yield replaced(good, at, odd);
+  }
+
   #good(path: string): Json {
     switch (path) {
       case '/v1/verify':
@@ -157,6 +163,23 @@ export class Bodies {
   #base64(length: number): string {
     return Buffer.from(this.#rng.bytes(length)).toString('base64');
   }
+}
+
+function leavesOf(value: unknown): string[][] {
+  if (typeof value !== 'object' || value === null) return [[]];
+  const inside = Object.entries(value).flatMap(([name, held]) =>
+    leavesOf(held).map((at) => [name, ...at]),
+  );
+  return [[], ...inside];
+}
+
+function replaced(value: unknown, at: readonly string[], by: unknown): unknown {
+  const [name, ...rest] = at;
+  if (name === undefined) return by;
+  const copy = Array.isArray(value) ? [...value] : { ...(value as Json) };
+  const fields = copy as Json;
+  fields[name] = replaced(fields[name], rest, by);
+  return copy;
 }
 
 const MDS_NUMBERS = [

@@ -78,8 +78,13 @@ describe('schemas and sidecar judge alike', () => {
       document.paths[path].post.requestBody.content['application/json'].schema,
     );
     const seen = { good: 0, bad: 0 };
-    for (let i = 0; i < CASES; i++) {
-      const body = bodies.next(path);
+    for (let i = 0; i < CASES; i++) await judge(path, bodies.next(path));
+    for (let i = 0; i < 4; i++) {
+      for (const body of bodies.everyOdd(path)) await judge(path, body);
+    }
+    expect(Math.min(seen.good, seen.bad)).toBeGreaterThan(CASES / 20);
+
+    async function judge(path: string, body: unknown): Promise<void> {
       const answer = await kit.post(path, body);
       const bySchema = valid(JSON.parse(JSON.stringify(body)));
       const shown = () => `${JSON.stringify(body).slice(0, 600)} -> ${answer.text.slice(0, 300)}`;
@@ -90,7 +95,6 @@ describe('schemas and sidecar judge alike', () => {
       seen[bySchema ? 'good' : 'bad'] += 1;
       expectTold(path, answer);
     }
-    expect(Math.min(seen.good, seen.bad)).toBeGreaterThan(CASES / 20);
   });
 });
 
