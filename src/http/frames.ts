@@ -69,6 +69,8 @@ function requireWhole(bytes: Uint8Array): void {
 }
 
 function join(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  // As a rule one call of the core answers all.
+  if (pieces.length === 1) return pieces[0] as Uint8Array<ArrayBuffer>;
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   const whole = new Uint8Array(length);
   let at = 0;
