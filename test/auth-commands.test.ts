@@ -1,4 +1,4 @@
-/** The monitor's `auth` commands, against what a real monitor answered (auth-mon-transcript.json). */
+/** The monitor's `auth` commands, against what a real one answered (auth-mon-transcript.json). */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';

@@ -62,8 +62,9 @@ export const TEXTS = {
   invalidKeyType: (typed: string) => `invalid key type: ${typed}`,
   insecureKeyType: (shown: string) =>
     `creating key with insecure key type ("${shown}") not allowed`,
-  keyTypeNotAllowed: (shown: string) =>
-    `refusing to create key with type (${shown}) that cannot be used for auth (auth_allowed_ciphers)`,
+  keyTypeNotAllowed: (shown: string): string =>
+    `refusing to create key with type (${shown}) that cannot be used for auth ` +
+    '(auth_allowed_ciphers)',
 } as const;
 
 /**

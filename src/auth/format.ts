@@ -44,7 +44,8 @@ function json(node: Node): string {
   if (typeof node === 'number') return String(node);
   if (typeof node === 'string') return `"${escapeJson(node)}"`;
   if ('items' in node) return `[${node.items.map(json).join(',')}]`;
-  return `{${node.members.map(([name, value]) => `"${escapeJson(name)}":${json(value)}`).join(',')}}`;
+  const members = node.members.map(([name, value]) => `"${escapeJson(name)}":${json(value)}`);
+  return `{${members.join(',')}}`;
 }
 
 function prettyJson(node: Node, indent: string): string {

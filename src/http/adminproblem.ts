@@ -1,4 +1,4 @@
-/** RFC 9457 problem documents of the admin listener, with Ceph's errno and words where they exist. */
+/** Problem documents of the admin listener, with Ceph's errno and words where they exist. */
 
 import type { CommandReply } from '../auth/commands.ts';
 

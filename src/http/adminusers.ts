@@ -8,7 +8,6 @@ import { type CommandArgs, type CommandReply, runChange, runCommand } from '../a
 import { AuthDb, entityNameOf } from '../auth/entities.ts';
 import { patchCaps } from '../auth/patch.ts';
 import { clearPending, commitPending, getOrCreatePending } from '../auth/rotate.ts';
-import type { KeyRingEntity } from '../keyring/keyring.ts';
 import type { AdminDeps, AdminEnv } from './admin.ts';
 import { AdminProblem } from './adminproblem.ts';
 import { type Field, object, optional, readBody, record, text, wrongType } from './body.ts';
@@ -96,7 +95,7 @@ function userOf(c: Context<AdminEnv>, deps: AdminDeps): Promise<User> {
 async function withEntity<T>(
   c: Context<AdminEnv>,
   deps: AdminDeps,
-  use: (entity: KeyRingEntity) => T,
+  use: (entity: NonNullable<Awaited<ReturnType<AuthDb['find']>>>) => T,
 ): Promise<T> {
   const { store, monKeyring } = deps.command;
   const db = new AuthDb(store, monKeyring);
