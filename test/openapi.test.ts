@@ -18,6 +18,9 @@ const SEED = seedOf(61);
 let document: any;
 let kit: Kit;
 let session: string;
+type Methods = Readonly<
+  Record<string, { operationId: string; parameters: { name: string; in: string }[] }>
+>;
 const schemas = new Map<string, ValidateFunction>();
 
 beforeAll(async () => {
@@ -40,11 +43,11 @@ describe('the document', () => {
 
   it('names each operation once, and the parts of its path', () => {
     const ids = new Set<string>();
-    for (const [path, methods] of Object.entries<Record<string, never>>(document.paths)) {
-      for (const operation of Object.values<Record<string, never>>(methods)) {
-        expect(ids.has(operation.operationId!)).toBe(false);
-        ids.add(operation.operationId!);
-        const inPath = (operation.parameters as { name: string; in: string }[])
+    for (const [path, methods] of Object.entries<Methods>(document.paths)) {
+      for (const operation of Object.values(methods)) {
+        expect(ids.has(operation.operationId)).toBe(false);
+        ids.add(operation.operationId);
+        const inPath = operation.parameters
           .filter((each) => each.in === 'path')
           .map(({ name }) => `{${name}}`);
         expect(inPath).toEqual(path.match(/\{[a-z_]+\}/g) ?? []);
