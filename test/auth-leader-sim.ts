@@ -13,8 +13,8 @@ export const SECOND = 1_000_000_000n;
 export const SERVICES = ['auth', 'mon', 'mds', 'osd', 'mgr'] as const;
 /** Shorter than real ones, so that a run sees many turns. */
 export const TTLS: TicketTtls = {
-  authMonTicketTtlNs: 2400n * SECOND,
-  authServiceTicketTtlNs: 1200n * SECOND,
+  authMonTicketTtlNs: 1200n * SECOND,
+  authServiceTicketTtlNs: 600n * SECOND,
 };
 
 /** True time of the simulation. */

@@ -36,6 +36,7 @@ export interface LeaderOptions {
 export class RotationLeader {
   readonly #options: LeaderOptions;
   readonly #clocks = new Map<string, HeardClock>();
+  #heardNs: bigint | undefined;
   readonly #answered = new Map<string, bigint>();
   #lease: Lease | undefined;
 
@@ -50,10 +51,10 @@ export class RotationLeader {
   /** One round: leads if nobody does, and does what is due. Throws StoreError. */
   async step(): Promise<void> {
     const { store } = this.#options;
-    this.#hear(await listAll(store, INSTANCES));
     if (this.#lease !== undefined && !(await this.#lease.renew(CALL))) this.#lease = undefined;
     this.#lease ??= await store.lease(LEASE, LEADER_TTL_MS, CALL);
     if (this.#lease === undefined) return;
+    this.#hear(await listAll(store, INSTANCES));
     for (const service of ROTATING_SERVICES) await this.#keepRing(service);
     await this.#answerAsks();
     for (const service of ROTATING_SERVICES) await this.#makeReady(service);
@@ -116,13 +117,14 @@ export class RotationLeader {
 
   /** Notes clocks of which we saw the time come: an old record says nothing about its clock. */
   #hear({ records }: Listed): void {
-    const { mono } = this.#options;
-    const isFirst = this.#clocks.size === 0;
-    const nowNs = mono();
+    const nowNs = this.#options.mono();
+    const isLate = this.#heardNs === undefined || nowNs - this.#heardNs > HEARING_NS;
+    this.#heardNs = nowNs;
     for (const { id, entry } of records) {
       const before = this.#clocks.get(id);
       if (before?.revision === entry.revision) continue;
-      const startNs = isFirst ? undefined : INSTANCES.decode(entry.value).clockNs - nowNs;
+      const { clockNs } = INSTANCES.decode(entry.value);
+      const startNs = isLate ? before?.startNs : clockNs - nowNs;
       this.#clocks.set(id, { revision: entry.revision, startNs });
     }
     const ids = new Set(records.map(({ id }) => id));
@@ -241,4 +243,6 @@ const CALL = { timeoutMs: STORE_TIMEOUT_MS };
 const LEASE = 'rotation';
 export const LEADER_TTL_MS = 6_000;
 const CLOCK_OFF_NS = 60_000_000_000n;
+/** A record that came within so long says its clock well enough. */
+const HEARING_NS = 20_000_000_000n;
 const ANSWER_KEPT_NS = 60_000_000_000n;
