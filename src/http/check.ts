@@ -7,6 +7,7 @@
 import type { Context } from 'hono';
 import { check as checkGrants, explain as explainCaps, parse } from '../caps/index.ts';
 import { formatEntityName } from '../cephx/protocol.ts';
+import { RecordTooLarge } from '../engine/records.ts';
 import type { Address, CheckRequest } from '../engine/types.ts';
 import type { Verdict } from '../engine/verdict.ts';
 import { type Field, object, optional, readBody, readBytes, text } from './body.ts';
@@ -105,6 +106,22 @@ export function sessionOf(
 
 /** Decides one question. Throws Problem for what this caller may not ask or what is malformed. */
 export function decideCheck(
+  deps: AppDeps,
+  caller: Caller,
+  request: CheckBody,
+  explain: boolean,
+  nowNs: bigint,
+): Outcome {
+  try {
+    return decide(deps, caller, request, explain, nowNs);
+  } catch (error) {
+    // A name or a caps text of about 1 MiB does not fit into the core: no operation has such.
+    if (!(error instanceof RecordTooLarge)) throw error;
+    return { decision: denial('limit.exceeded', ERRNO_CHECK), check: 'limit' };
+  }
+}
+
+function decide(
   deps: AppDeps,
   caller: Caller,
   request: CheckBody,

@@ -5,7 +5,6 @@
  */
 
 import type { Context } from 'hono';
-import { RecordTooLarge } from '../engine/records.ts';
 import { type Field, object, optional, readBody } from './body.ts';
 import { requireRight } from './callers.ts';
 import {
@@ -89,9 +88,6 @@ function outcomeOf(item: unknown, index: number, decide: (question: Question) =>
     return decide(readItem(item, `items[${index}]`));
   } catch (error) {
     if (error instanceof Problem) return refusal(error);
-    if (error instanceof RecordTooLarge) {
-      return { decision: denial('limit.exceeded', ERRNO_CHECK), check: 'limit' };
-    }
     throw error;
   }
 }
