@@ -3,7 +3,7 @@
  * one with what was read compared at the commit, and imported all together or not at all.
  */
 
-import { CryptoKey } from '../cephx/cryptokey.ts';
+import { CryptoKey, encodeBase64 } from '../cephx/cryptokey.ts';
 import { Reader } from '../cephx/denc.ts';
 import { type EntityName, formatEntityName, parseEntityName } from '../cephx/protocol.ts';
 import { StoreError } from '../errors.ts';
@@ -19,6 +19,16 @@ export interface HeldEntity {
   readonly entity: KeyRingEntity;
   readonly compare: Compare;
 }
+
+/** What a list shows of an entity. */
+export interface ListedEntity {
+  readonly name: EntityName;
+  /** As in a keyring. */
+  readonly key: string;
+  readonly caps: ReadonlyMap<string, string>;
+}
+
+type Show<T> = (name: EntityName, record: EntityRecord, compare: Compare) => T;
 
 /** What is to become of an entity; `compares` are further things that must still hold. */
 export interface EntityChange {
@@ -52,10 +62,26 @@ export class AuthDb {
   }
 
   /** All entities of the store at one snapshot, in Ceph's order. Throws StoreError. */
-  async list(): Promise<HeldEntity[]> {
+  list(): Promise<HeldEntity[]> {
+    return this.#list((name, record, compare) => {
+      return { name, entity: this.#decode(record), compare };
+    });
+  }
+
+  /** The same with keys as texts, and without pending keys: what a list shows of many. */
+  listTexts(): Promise<ListedEntity[]> {
+    return this.#list((name, { key: bytes, pendingKey, caps }) => {
+      const key = encodeBase64(bytes);
+      bytes.fill(0);
+      pendingKey?.fill(0);
+      return { name, key, caps };
+    });
+  }
+
+  async #list<T extends { readonly name: EntityName }>(show: Show<T>): Promise<T[]> {
     for (let tries = 0; tries < TRIES_MAX; tries++) {
       try {
-        const held = await this.#listOnce();
+        const held = await this.#listOnce(show);
         if (held !== undefined) return held;
       } catch (error) {
         if (!(error instanceof StoreError) || error.code !== 'store.compacted') throw error;
@@ -124,9 +150,11 @@ export class AuthDb {
     if (record !== undefined) await finishImport(this.store, record, compare);
   }
 
-  async #listOnce(): Promise<HeldEntity[] | undefined> {
+  async #listOnce<T extends { readonly name: EntityName }>(
+    show: Show<T>,
+  ): Promise<T[] | undefined> {
     await this.#settle();
-    const held: HeldEntity[] = [];
+    const held: T[] = [];
     let page: Page | undefined;
     do {
       page = await this.store.list({
@@ -139,8 +167,8 @@ export class AuthDb {
         const name = parseEntityName(ENTITIES.id(key));
         if (name === undefined)
           throw new StoreError('store.content', 'cannot read entity: no name');
-        const entity = this.#decode(ENTITIES.decode(value));
-        held.push({ name, entity, compare: { key, revision } });
+        held.push(show(name, ENTITIES.decode(value), { key, revision }));
+        value.fill(0);
       }
     } while (page.next !== undefined);
     const { entry } = await this.store.get(IMPORT.key(undefined), {

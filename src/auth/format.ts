@@ -13,7 +13,8 @@ export interface ObjectNode {
 export interface ArrayNode {
   /** The name of each item in XML. */
   readonly item: string;
-  readonly items: readonly Node[];
+  /** Read once, one by one: there may be a million. */
+  readonly items: Iterable<Node>;
 }
 
 /** The formats that are not plain; `yaml` is plain for these commands. */
@@ -43,7 +44,7 @@ export function formatNode(root: string, node: Node, format: Formatted): string 
 function json(node: Node): string {
   if (typeof node === 'number') return String(node);
   if (typeof node === 'string') return `"${escapeJson(node)}"`;
-  if ('items' in node) return `[${node.items.map(json).join(',')}]`;
+  if ('items' in node) return `[${Array.from(node.items, json).join(',')}]`;
   const members = node.members.map(([name, value]) => `"${escapeJson(name)}":${json(value)}`);
   return `{${members.join(',')}}`;
 }
@@ -53,7 +54,7 @@ function prettyJson(node: Node, indent: string): string {
   const inner = `${indent}    `;
   const lines =
     'items' in node
-      ? node.items.map((item) => inner + prettyJson(item, inner))
+      ? Array.from(node.items, (item) => inner + prettyJson(item, inner))
       : node.members.map(
           ([name, value]) => `${inner}"${escapeJson(name)}": ${prettyJson(value, inner)}`,
         );
@@ -65,20 +66,26 @@ function prettyJson(node: Node, indent: string): string {
 
 function xml(name: string, node: Node): string {
   const element = elementName(name);
-  const content = typeof node === 'object' ? childrenOf(node).map(([n, v]) => xml(n, v)) : [];
-  const text = typeof node === 'object' ? content.join('') : escapeXml(String(node));
+  const text =
+    typeof node === 'object'
+      ? Array.from(childrenOf(node), ([n, v]) => xml(n, v)).join('')
+      : escapeXml(String(node));
   return `<${element}>${text}</${element}>`;
 }
 
 function prettyXml(name: string, node: Node, indent: string): string {
   const element = elementName(name);
   if (typeof node !== 'object') return `${indent}${xml(name, node)}\n`;
-  const content = childrenOf(node).map(([n, v]) => prettyXml(n, v, `${indent} `));
+  const content = Array.from(childrenOf(node), ([n, v]) => prettyXml(n, v, `${indent} `));
   return `${indent}<${element}>\n${content.join('')}${indent}</${element}>\n`;
 }
 
-function childrenOf(node: ObjectNode | ArrayNode): readonly (readonly [string, Node])[] {
-  return 'items' in node ? node.items.map((item) => [node.item, item] as const) : node.members;
+function childrenOf(node: ObjectNode | ArrayNode): Iterable<readonly [string, Node]> {
+  return 'items' in node ? named(node) : node.members;
+}
+
+function* named({ item, items }: ArrayNode): Generator<readonly [string, Node]> {
+  for (const each of items) yield [item, each];
 }
 
 function elementName(name: string): string {

@@ -53,21 +53,18 @@ export async function exportKeyring(call: Call): Promise<CommandReply> {
 }
 
 export async function list(call: Call): Promise<CommandReply> {
-  const all = await call.db.list();
+  const all = await call.db.listTexts();
   if (call.format !== undefined) {
-    // Ceph: a list does not show pending keys.
-    const nodes = all.map(({ name, entity: { key, caps } }) => entityNode(name, { key, caps }));
+    const nodes = mapped(all, ({ name, key, caps }) => node(name, [['key', key]], caps));
     return done(
       '',
       printed(call, String, () => ({ members: [['auth_dump', entities(nodes)]] })),
     );
   }
   if (all.length === 0) return done(TEXTS.noEntries);
-  const output = all.map(({ name, entity }) => {
-    const caps = [...sorted(entity.caps)].map(
-      ([service, text]) => `\tcaps: [${service}] ${text}\n`,
-    );
-    return `${formatEntityName(name)}\n\tkey: ${entity.key.toBase64()}\n${caps.join('')}`;
+  const output = all.map(({ name, key, caps }) => {
+    const lines = [...sorted(caps)].map(([service, text]) => `\tcaps: [${service}] ${text}\n`);
+    return `${formatEntityName(name)}\n\tkey: ${key}\n${lines.join('')}`;
   });
   return done(until16(call, TEXTS.entries), output.join(''));
 }
@@ -90,24 +87,35 @@ export function keyText(call: Call, { key }: KeyRingEntity, end: string): string
   );
 }
 
+function* mapped<T>(list: readonly T[], show: (each: T) => Node): Generator<Node> {
+  for (const each of list) yield show(each);
+}
+
 function nameOf({ entity }: Call): EntityName {
   const name = entityNameOf(entity);
   if (name === undefined) throw new Refusal(EINVAL, TEXTS.invalidEntityAuth(entity));
   return name;
 }
 
-function entities(items: readonly Node[]): ArrayNode {
+function entities(items: Iterable<Node>): ArrayNode {
   return { item: 'auth_entities', items };
 }
 
 function entityNode(name: EntityName, { key, pendingKey, caps }: KeyRingEntity): ObjectNode {
   const pending = pendingKey === undefined ? [] : [['pending_key', pendingKey.toBase64()] as const];
+  return node(name, [['key', key.toBase64()], ...pending], caps);
+}
+
+function node(
+  name: EntityName,
+  keys: ObjectNode['members'],
+  caps: ReadonlyMap<string, string>,
+): ObjectNode {
   return {
     members: [
       ['entity', formatEntityName(name)],
-      ['key', key.toBase64()],
-      ...pending,
-      ['caps', { members: [...sorted(caps)] }],
+      ...keys,
+      ['caps', { members: caps.size > 1 ? [...sorted(caps)] : [...caps] }],
     ],
   };
 }

@@ -21,15 +21,15 @@ export async function importEntities(
   compares: readonly Compare[],
 ): Promise<void> {
   if (entities.length === 0) return;
-  const direct = entities.map(([name, entity]) => ({
+  const first = entities.slice(0, OPERATIONS_MAX).map(([name, entity]) => ({
     key: ENTITIES.key(name),
     value: encode(entity),
   }));
-  if (batches(direct).length === 1) {
-    if (await commitIf(store, [NO_IMPORT, ...compares], direct)) return;
+  if (first.length === entities.length && batches(first).length === 1) {
+    if (await commitIf(store, [NO_IMPORT, ...compares], first)) return;
     throw contended();
   }
-  for (const { value } of direct) value.fill(0);
+  for (const { value } of first) value.fill(0);
   const lease = await store.lease(LEASE, LEASE_MS, { timeoutMs: STORE_TIMEOUT_MS });
   if (lease === undefined) {
     throw new StoreError('store.busy', 'cannot import a keyring: another import runs');

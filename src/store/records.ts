@@ -237,9 +237,9 @@ function kind<Id, T>(parts: Parts<Id, T>): RecordKind<Id, T> {
   const fail = (why: string) => new StoreError('store.content', `cannot read ${name}: ${why}`);
   return {
     prefix: new TextEncoder().encode(prefix),
-    key: (id) => new TextEncoder().encode(prefix + parts.idText(id)),
+    key: (id) => utf8Encoder.encode(prefix + parts.idText(id)),
     id: (key) => {
-      const text = new TextDecoder().decode(key);
+      const text = utf8Decoder.decode(key);
       const found = text.startsWith(prefix) ? parts.idOf(text.slice(prefix.length)) : undefined;
       if (found === undefined) throw fail(`no such key is known, "${text}"`);
       return found.id;
@@ -262,4 +262,6 @@ function kind<Id, T>(parts: Parts<Id, T>): RecordKind<Id, T> {
   };
 }
 
+const utf8Encoder = new TextEncoder();
+const utf8Decoder = new TextDecoder();
 const VERSION = 1;
