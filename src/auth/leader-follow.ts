@@ -6,9 +6,9 @@
 import { randomBytes } from 'node:crypto';
 import { ROTATING } from '../store/records.ts';
 import type { Watch } from '../store/store.ts';
-import { KeyServer, type KeyServerOptions } from './keyserver.ts';
+import { DEFAULT_TTLS, KeyServer, type KeyServerOptions } from './keyserver.ts';
 import { RotationLeader } from './leader.ts';
-import { INSTANCE_TTL_MS, RotationInstance } from './leader-instance.ts';
+import { CLOCK_EVERY_NS, INSTANCE_TTL_MS, RotationInstance } from './leader-instance.ts';
 import { READY } from './leader-records.ts';
 import { SharedRefresh } from './leader-refresh.ts';
 import { STORE_TIMEOUT_MS } from './storecalls.ts';
@@ -45,7 +45,10 @@ export async function joinRotation(options: JoinOptions): Promise<JoinedRotation
   const mono = (): bigint => BigInt(Math.round(performance.now() * 1e6));
   const shared = { store, clock, mono, random };
   const id = randomBytes(16).toString('hex');
-  const instance = new RotationInstance({ ...shared, id });
+  const { authServiceTicketTtlNs: ttlNs } = options.ttls ?? DEFAULT_TTLS;
+  // A new leader turns nothing before it has heard the others: well within the life of a secret.
+  const clockEveryNs = ttlNs / 8n < CLOCK_EVERY_NS ? ttlNs / 8n : CLOCK_EVERY_NS;
+  const instance = new RotationInstance({ ...shared, id, clockEveryNs });
   await instance.register();
   const keyServer = await KeyServer.open({ ...options, fence: instance }, clock());
   await instance.sync(keyServer);

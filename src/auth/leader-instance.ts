@@ -21,6 +21,8 @@ export interface InstanceOptions {
   /** Nanoseconds of a clock that never goes back. */
   readonly mono: () => bigint;
   readonly random: Random;
+  /** How often it tells its clock, default 15 s. */
+  readonly clockEveryNs?: bigint;
 }
 
 /** A ring as this instance saw it last. */
@@ -92,7 +94,8 @@ export class RotationInstance implements RingFence {
       await this.register();
       await this.sync(keyServer);
     }
-    if (this.#options.mono() - this.#told.monoNs >= CLOCK_EVERY_NS) {
+    const { mono, clockEveryNs = CLOCK_EVERY_NS } = this.#options;
+    if (mono() - this.#told.monoNs >= clockEveryNs) {
       await this.#tell(this.#told.snapshot);
     }
   }
@@ -177,6 +180,6 @@ function bigMax(a: bigint, b: bigint): bigint {
 const CALL = { timeoutMs: STORE_TIMEOUT_MS };
 /** An instance that does not renew for so long is not waited for. */
 export const INSTANCE_TTL_MS = 10_000;
-const CLOCK_EVERY_NS = 15_000_000_000n;
+export const CLOCK_EVERY_NS = 15_000_000_000n;
 const ASK_TIMEOUT_MS = 10_000;
 const ASK_POLL_MS = 100;

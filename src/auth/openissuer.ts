@@ -8,7 +8,7 @@ import { CryptoKey } from '../cephx/cryptokey.ts';
 import { Reader } from '../cephx/denc.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
-import { ENTITIES } from '../store/records.ts';
+import { ENTITIES, REVOCATIONS } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import { type CipherOptions, type HealthCheck, health, readCiphers } from './cipherpolicy.ts';
 import { EXCHANGE_INSTANCE_LEN, type ExchangeKeys, Exchanges } from './exchange.ts';
@@ -17,6 +17,7 @@ import type { Issuer } from './issuer.ts';
 import { KeyServer, ROTATING_SERVICES, type TicketTtls } from './keyserver.ts';
 import { followRotation, KeyServerRing } from './keyserver-ring.ts';
 import { KeyUses } from './keyuses.ts';
+import { type JoinedRotation, joinRotation } from './leader-follow.ts';
 import { Revocations } from './revocations.ts';
 import { CephxServiceHandler } from './servicehandler.ts';
 import { STORE_TIMEOUT_MS } from './storecalls.ts';
@@ -36,6 +37,8 @@ export interface IssuerOptions {
   readonly ciphers?: CipherOptions;
   readonly allowInsecureGlobalIdReclaim?: boolean;
   readonly autoCommit?: boolean;
+  /** Other processes use the store too: one of them leads the rotation. */
+  readonly shared?: boolean;
   readonly log: Issuer['log'];
 }
 
@@ -43,6 +46,8 @@ export interface OpenIssuer {
   readonly handler: CephxServiceHandler;
   /** For the sidecar's routes. */
   readonly ring: KeyServerRing;
+  /** What a shared store makes necessary; undefined on a store of our own. */
+  readonly rotation: JoinedRotation | undefined;
   /** The health codes that are raised now. Throws StoreError. */
   health(): Promise<HealthCheck[]>;
   /** Stops following the store and forgets all secrets. The store stays open. */
@@ -56,8 +61,13 @@ export async function openIssuer(options: IssuerOptions): Promise<OpenIssuer> {
     log({ level: 'error', event: 'issuer', message: error instanceof Error ? error.message : '' });
   };
   const ttls = options.ttls === undefined ? {} : { ttls: options.ttls };
-  const keyServer = await KeyServer.open({ store, engine, random, failed, ...ttls }, clock());
+  const keyOptions = { store, engine, random, failed, ...ttls };
   const revocations = await Revocations.open(store, engine);
+  const others = [{ prefix: REVOCATIONS.prefix, load: () => revocations.reload() }];
+  const rotation = options.shared
+    ? await joinRotation({ ...keyOptions, clock, others })
+    : undefined;
+  const keyServer = rotation?.keyServer ?? (await KeyServer.open(keyOptions, clock()));
   const issuer: Issuer = {
     ...{ engine, store, keyServer, revocations, random, clock, log },
     sealer: options.sealer,
@@ -71,17 +81,20 @@ export async function openIssuer(options: IssuerOptions): Promise<OpenIssuer> {
   const exchanges = new Exchanges(exchangeKeys, random(EXCHANGE_INSTANCE_LEN));
   const stop = new AbortController();
   const { signal } = stop;
-  const following = [
-    retried(() => followRotation(store, keyServer, clock, signal), signal, failed),
-    retried(() => revocations.follow(signal), signal, failed),
+  const followed = [
+    () => followRotation(store, keyServer, clock, signal),
+    () => revocations.follow(signal),
   ];
+  const following = rotation ? [] : followed.map((each) => retried(each, signal, failed));
   return {
     handler: new CephxServiceHandler(issuer, exchanges),
     ring: new KeyServerRing(keyServer),
+    rotation,
     health: () => readHealth(issuer),
     async close() {
       stop.abort();
       await Promise.all(following);
+      await rotation?.close();
       keyServer.close();
     },
   };
