@@ -6,14 +6,13 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import * as abi from '../assembly/abi.ts';
 import { Engine, type Verdict } from '../src/engine/index.ts';
-import { CapsCore, conditionName, nearest, printed, reasonOf } from './caps-engine.ts';
+import { CapsCore, printed } from './caps-engine.ts';
 import { bytesOf, mdsRequest, mdsText } from './caps-texts.ts';
 import { acceptRows, type Case, examples, mdsRows, refusal, releasesOf } from './caps-vectors.ts';
 import { Rng, seedOf } from './rng.ts';
 import {
   allowAllMds,
   checkMds,
-  explainMds,
   fsNameCapable,
   type MdsGrant,
   type MdsRequest,
@@ -26,7 +25,6 @@ const seed = seedOf(73);
 const RELEASES = [16, 20] as const;
 /** Per release. */
 const TEXTS = 10_000;
-const REQUESTS_PER_TEXT = 4;
 /** Groups of one grant that every core has room for. */
 const GIDS = 10_000;
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -119,22 +117,6 @@ describe.each(RELEASES)(`the core and the twin of release %i (seed ${seed})`, (r
     expect(accepted).toBeLessThan((TEXTS * 3) / 4);
   });
 
-  it('decide and explain random requests alike', () => {
-    const rng = new Rng(seed + release + 1);
-    const reached = new Set<string>();
-    for (let i = 0; i < TEXTS; i++) {
-      const text = mdsText(rng);
-      const grants = parseMds(bytesOf(text), release);
-      if (!Array.isArray(grants)) continue;
-      const { handle } = cores[release].parse(bytesOf(text));
-      for (let j = 0; j < REQUESTS_PER_TEXT; j++) {
-        const request = mdsRequest(rng);
-        for (const line of compare(text, grants, handle, request)) reached.add(line);
-      }
-    }
-    expect(reached.size).toBe(10);
-  });
-
   it('keep operations out of file systems that no grant opens', () => {
     const rng = new Rng(seed + release + 2);
     const seen = { open: 0, closed: 0 };
@@ -157,54 +139,6 @@ describe.each(RELEASES)(`the core and the twin of release %i (seed ${seed})`, (r
     }
     expect(Math.min(seen.open, seen.closed)).toBeGreaterThan(TEXTS / 200);
   });
-
-  function compare(
-    text: string,
-    grants: MdsGrant[],
-    handle: bigint,
-    request: MdsRequest,
-  ): readonly string[] {
-    const lines = explainMds(grants, request);
-    const grant = nearest(lines);
-    const wanted = {
-      decision: checkMds(grants, request),
-      grant,
-      condition: lines[grant],
-      reason: reasonOf(lines[grant]),
-    };
-    for (const explain of [false, true]) {
-      const said = cores[release].check(handle, request, explain);
-      const { decision, reason } = said;
-      const condition = conditionName(said.condition);
-      const got = { decision, grant: said.grant, condition, reason };
-      expect({ text, request, ...got }).toEqual({ text, request, ...wanted });
-      if (explain) checkDetail(text, grants, lines, said.detail);
-    }
-    return lines;
-  }
-
-  function checkDetail(
-    text: string,
-    grants: MdsGrant[],
-    lines: readonly string[],
-    detail: Verdict['detail'],
-  ): void {
-    const examined = detail.slice(0, lines.length);
-    const conditions = examined.map((line) => conditionName(line.condition));
-    const where = JSON.stringify({ text, lines, conditions });
-    expect(detail.map((line) => line.grant)).toEqual(grants.map((_, i) => i));
-    expect(conditions, where).toEqual(lines);
-    for (const { condition } of detail.slice(lines.length)) {
-      expect(condition, where).toBe(abi.CONDITION_NOT_EXAMINED);
-    }
-    let end = 0;
-    for (const line of detail) {
-      expect(line.start, where).toBeGreaterThanOrEqual(end);
-      const own = parseMds(bytesOf(text.slice(line.start, line.end)), release);
-      expect(own, where).toEqual([grants[line.grant]]);
-      end = line.end;
-    }
-  }
 });
 
 describe('limits', () => {

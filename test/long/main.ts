@@ -27,6 +27,11 @@ const FORMS: Readonly<Record<string, LongForm>> = {
     env: { ORACLE_CASES: '1000000' },
     about: '10^6 altered tickets under each policy: one answer over HTTP',
   },
+  caps: {
+    suite: 'test/caps-pairs.test.ts',
+    env: { CAPS_PAIRS: '1000000' },
+    about: '10^6 caps and requests of each language, beside the twins',
+  },
 };
 
 function main(): number {

@@ -17,7 +17,7 @@ import {
 import { inNetwork, networkClause } from './network.ts';
 import { binary, type Peg } from './peg.ts';
 
-/** The grants, where REST begins, or what is wrong with a profile. */
+/** The grants, where REST begins, or what is wrong with profiles, one text after another. */
 export function parse(
   text: string,
   newer: boolean,
@@ -30,17 +30,18 @@ export function parse(
     return undefined;
   });
   if (!Array.isArray(grants)) return grants;
-  for (const { form, name, kv } of grants) {
-    if (form !== 'profile') continue;
-    const known = [...KNOWN, ...(newer ? ['rgw'] : [])].includes(name);
-    if (!known) return { profile: `unrecognized profile '${name}'` };
-    const keys = kv.map(([key]) => key).sort();
-    const wrong = keys.find((key) => key !== 'pool' && key !== 'namespace');
-    if (name.startsWith('rbd') && wrong !== undefined) {
-      return { profile: `profile '${name}' does not recognize key '${wrong}'` };
-    }
-  }
-  return grants;
+  const wrong = grants.map((grant) => profileError(grant, newer)).join('');
+  return wrong === '' ? grants : { profile: wrong };
+}
+
+function profileError({ form, name, kv }: BitGrant, newer: boolean): string {
+  if (form !== 'profile') return '';
+  const known = [...KNOWN, ...(newer ? ['rgw'] : [])].includes(name);
+  if (!known) return `unrecognized profile '${name}'`;
+  const keys = kv.map(([key]) => key).sort();
+  const wrong = keys.find((key) => key !== 'pool' && key !== 'namespace');
+  if (!name.startsWith('rbd') || wrong === undefined) return '';
+  return `profile '${name}' does not recognize key '${wrong}'`;
 }
 
 export function allows(grants: readonly BitGrant[], request: BitRequest): boolean {
