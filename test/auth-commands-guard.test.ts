@@ -87,6 +87,41 @@ describe('import', () => {
   });
 });
 
+describe('an import that is committed and not carried out', () => {
+  const caps = { prefix: 'auth caps', entity: 'client.u000001', caps: ['mon', 'allow rw'] };
+  const changed = manyUsers(100).replace(
+    /(\[client\.u000001\][^[]*)"allow r"/,
+    (_, section) => `${section}"allow rw"`,
+  );
+
+  it('goes before the change that was read before it', async () => {
+    const memory = new MemoryStore();
+    await load(memory, manyUsers(2).replaceAll('allow r', 'allow x'));
+    // Two transactions stage, the third commits.
+    const deps = commandDeps({ store: new Dying(memory, 3) });
+    const late = new Held(memory);
+    const change = command(commandDeps({ store: late }), caps);
+    await late.reached;
+    await expect(command(deps, { prefix: 'auth import' }, manyUsers(100))).rejects.toThrow('died');
+    late.release();
+    expect(await change).toMatchObject({ retcode: 0 });
+    expect(await dump(memory)).toBe(changed);
+  });
+
+  it('is not carried out once more by one who comes late', async () => {
+    const memory = new MemoryStore();
+    const deps = commandDeps({ store: new Dying(memory, 3) });
+    await expect(command(deps, { prefix: 'auth import' }, manyUsers(100))).rejects.toThrow('died');
+    const late = new Held(memory);
+    const list = command(commandDeps({ store: late }), { prefix: 'auth ls' });
+    await late.reached;
+    expect(await command(commandDeps({ store: memory }), caps)).toMatchObject({ retcode: 0 });
+    late.release();
+    expect(await list).toMatchObject({ retcode: 0 });
+    expect(await dump(memory)).toBe(changed);
+  });
+});
+
 describe('guard rails', () => {
   const caps = { prefix: 'auth caps', entity: 'client.admin', caps: ['mon', 'allow r'] };
   const rm = { prefix: 'auth rm', entity: 'client.admin' };
@@ -175,22 +210,48 @@ describe('keys', () => {
   });
 });
 
+/** Passes everything on. */
+class Passing implements Store {
+  protected readonly store: Store;
+
+  constructor(store: Store) {
+    this.store = store;
+  }
+  get: Store['get'] = (...args) => this.store.get(...args);
+  list: Store['list'] = (...args) => this.store.list(...args);
+  watch: Store['watch'] = (...args) => this.store.watch(...args);
+  lease: Store['lease'] = (...args) => this.store.lease(...args);
+  close: Store['close'] = () => this.store.close();
+  commit: Store['commit'] = (...args) => this.store.commit(...args);
+}
+
+/** Holds its first commit back. */
+class Held extends Passing {
+  release: () => void = () => {};
+  #arrive: () => void = () => {};
+  readonly reached: Promise<void> = new Promise((resolve) => {
+    this.#arrive = resolve;
+  });
+  readonly #released: Promise<void> = new Promise((resolve) => {
+    this.release = resolve;
+  });
+  override commit: Store['commit'] = async (...args) => {
+    this.#arrive();
+    await this.#released;
+    return await this.store.commit(...args);
+  };
+}
+
 /** Dies after so many commits. */
-class Dying implements Store {
-  readonly #store: Store;
+class Dying extends Passing {
   #left: number;
 
   constructor(store: Store, commits: number) {
-    this.#store = store;
+    super(store);
     this.#left = commits;
   }
-  get: Store['get'] = (...args) => this.#store.get(...args);
-  list: Store['list'] = (...args) => this.#store.list(...args);
-  watch: Store['watch'] = (...args) => this.#store.watch(...args);
-  lease: Store['lease'] = (...args) => this.#store.lease(...args);
-  close: Store['close'] = () => this.#store.close();
-  commit: Store['commit'] = async (...args): Promise<Outcome> => {
+  override commit: Store['commit'] = async (...args): Promise<Outcome> => {
     if (this.#left-- <= 0) throw new Error('died');
-    return await this.#store.commit(...args);
+    return await this.store.commit(...args);
   };
 }
