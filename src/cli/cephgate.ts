@@ -14,6 +14,7 @@ import { configCommand } from './config.ts';
 import { EXIT_TROUBLE, EXIT_USAGE, EXIT_YES, type Io } from './io.ts';
 import { parseFlags, refuseWords } from './options.ts';
 import { serveCommand } from './serve.ts';
+import { systemdCommand } from './systemd.ts';
 import { verifyCommand } from './verify.ts';
 
 type Command = (argv: readonly string[], io: Io) => Promise<number>;
@@ -74,6 +75,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   authtool: 'ceph-authtool, argument for argument',
   ceph: 'ceph, argument for argument, as far as it is about users',
   config: 'shows the settings and where they came from',
+  systemd: 'prints a unit for systemd',
   version: 'prints the version',
   help: 'prints this, or the help of a command',
 };
@@ -88,6 +90,7 @@ const COMMANDS: Readonly<Record<string, { readonly run: Command }>> = {
   authtool: { run: authtoolCommand },
   ceph: { run: (argv, io) => cephCommand(argv, io) },
   config: { run: configCommand },
+  systemd: { run: systemdCommand },
   version: { run: version },
   '--version': { run: version },
   help: { run: help },

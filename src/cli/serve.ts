@@ -6,19 +6,21 @@ import { resolve } from 'node:path';
 import process from 'node:process';
 import { LAYOUT_SESSIONS_MAX } from '../../assembly/abi.ts';
 import { Engine } from '../engine/engine.ts';
-import type { Policy } from '../engine/types.ts';
 import { CephgateError, ConfigError } from '../errors.ts';
 import { createApp } from '../http/app.ts';
-import { parseTokens, type TokenEntry } from '../http/callers.ts';
 import { type AppDeps, BODY_LIMITS, type LogRecord } from '../http/deps.ts';
-import { exists, makePrivateDirectory, readPrivateFile, writePrivateFile } from '../http/files.ts';
+import { exists, makePrivateDirectory, writePrivateFile } from '../http/files.ts';
 import { openFramesSocket } from '../http/framesocket.ts';
 import { type ListenAddress, listen, type OpenListener, parseListen } from '../http/listen.ts';
 import { RotatingRing, StaticRing } from '../http/ring.ts';
 import { formatSecrets, readSecretsFile } from '../http/secretsfile.ts';
 import { State } from '../http/state.ts';
 import { loadStateKeys } from '../http/statekey.ts';
+import { readTls, TlsSource } from '../http/tls.ts';
 import { createLogger } from '../observe/index.ts';
+import { listenConfig } from './configlisten.ts';
+import { type LiveConfig, type LiveParts, readTokens, reload } from './configreload.ts';
+import { drain, endingBySignal } from './drain.ts';
 import { hardenProcess } from './hardening.ts';
 import { EXIT_YES, type Io } from './io.ts';
 import { likeCeph } from './likeceph.ts';
@@ -31,6 +33,7 @@ import {
   openAdministration,
 } from './serveadmin.ts';
 import { policyOf, SERVE_OPTIONS, settingsOf } from './settings.ts';
+import { SystemdNotifier } from './systemdnotify.ts';
 
 export const SERVE_HELP: string = `usage: cephgate serve [FLAGS]
 
@@ -46,31 +49,31 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
     return EXIT_YES;
   }
   refuseWords(flags);
-  const settings = settingsOf(SERVE_OPTIONS, flags, io.env);
-  const config = serveConfig(settings, io);
-  const ended = signalled();
+  const read = (): ServeConfig => serveConfig(settingsOf(SERVE_OPTIONS, flags, io.env), io);
+  const config = read();
+  const ending = endingBySignal();
   const sidecar = await start(config, io);
-  process.on('SIGHUP', sidecar.reload);
+  const onHangup = (): void => void sidecar.reload(read);
+  process.on('SIGHUP', onHangup);
   // Whoever reads this may send signals at once.
   io.out(`listening on ${sidecar.names.join(', ')}\n`);
   if (sidecar.framesName !== undefined) io.out(`listening for frames on ${sidecar.framesName}\n`);
   if (sidecar.admin !== undefined) io.out(administered(sidecar.admin));
   if (config.secretsFile === undefined) io.out(hints(config.addresses));
-  await ended;
-  process.off('SIGHUP', sidecar.reload);
-  await sidecar.close();
+  await sidecar.notifier.ready();
+  await ending.asked;
+  process.off('SIGHUP', onHangup);
+  await sidecar.close(ending.hurried);
+  ending.release();
   return EXIT_YES;
 }
 
-interface ServeConfig {
+interface ServeConfig extends LiveConfig {
   readonly data: string;
   readonly addresses: readonly ListenAddress[];
   readonly framesPath: string | undefined;
   readonly admin: AdminConfig | undefined;
   readonly allowHosts: readonly string[];
-  readonly tokenFile: string | undefined;
-  readonly secretsFile: string | undefined;
-  readonly policy: Partial<Policy>;
   readonly sign: boolean;
   readonly allowUnchallengedVerdict: boolean;
   readonly observe: ObserveConfig;
@@ -93,8 +96,10 @@ function serveConfig(settings: Settings, io: Io): ServeConfig {
   const sessionLifetime = settings.oneOf('session-lifetime', ['ticket', 'connection']);
   const sessionMaxAgeNs = settings.seconds('session-max-age');
   return {
+    settings,
     data,
     addresses,
+    listening: listenConfig(settings),
     framesPath: frames?.kind === 'unix' ? resolve(frames.path) : undefined,
     admin: adminConfig(settings, data, likeCeph(io.env)),
     allowHosts: settings.list('allow-host') ?? [],
@@ -116,14 +121,16 @@ interface Sidecar {
   readonly names: readonly string[];
   readonly framesName: string | undefined;
   readonly admin: Administration | undefined;
-  readonly reload: () => void;
-  close(): Promise<void>;
+  readonly notifier: SystemdNotifier;
+  reload(read: () => LiveConfig): Promise<void>;
+  /** Drains; `hurried`: the time for that is over. */
+  close(hurried: Promise<void>): Promise<void>;
 }
 
 async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
   const log = createLogger({ write: (line) => io.err(line), clock });
   hardenProcess(log);
-  const { policy, sign, allowUnchallengedVerdict } = config;
+  const { policy, sign, allowUnchallengedVerdict, listening } = config;
   makePrivateDirectory(config.data);
   const engine = await Engine.create();
   const ring = openRing(config, engine, log);
@@ -131,31 +138,43 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
     keys: loadStateKeys(`${config.data}/state.key`, clock(), random),
     random,
     sessionsMax: engine.layout.getUint32(LAYOUT_SESSIONS_MAX, true),
+    rateLimit: listening.rateLimit,
   });
   const shared = { engine, ring, state, policy, clock, random, log };
   const observe = openObserver(config.observe, config.data, shared);
   const { openMetrics } = config.observe;
   const rules = { sign, allowUnchallengedVerdict, openMetrics, body: BODY_LIMITS };
-  const deps: AppDeps = { ...shared, ...rules, observe };
+  const deps: AppDeps & LiveParts['deps'] = { ...shared, ...rules, observe };
   const app = createApp(deps);
   const tokens = config.tokenFile === undefined ? undefined : readTokens(config.tokenFile);
+  const tls = listening.tls && new TlsSource(readTls(listening.tls));
   const { allowHosts } = config;
   const fetch = app.fetch.bind(app);
-  const open = await listen(fetch, inOrder(config.addresses), { tokens, allowHosts });
+  const options = { tokens, allowHosts, tls, insecure: listening.insecure };
+  const open = await listen(fetch, inOrder(config.addresses), options);
   const frames = await openFrames(deps, config.framesPath, open);
   const all = frames === undefined ? open : [...open, frames];
   const admin = await openAdmin(config.admin, shared, all);
+  const notifier = new SystemdNotifier(io.env, log);
   const timer = setInterval(() => ring.advance(clock()), ADVANCE_MS);
   return {
     names: open.map((each) => each.name),
     framesName: frames?.name,
     admin,
-    reload: () => reload(config, ring, tokens, log),
-    async close() {
+    notifier,
+    async reload(read) {
+      await notifier.reloading();
+      reload(config, read, { tokens, tls, state, deps, log, ...liveSecrets(ring) });
+      await notifier.ready();
+    },
+    async close(hurried) {
       state.draining = true;
+      log({ event: 'drain' });
+      void notifier.stopping();
+      await drain([...all, ...(admin ? [admin] : [])], listening, hurried);
       clearInterval(timer);
-      await Promise.all([...all, ...(admin ? [admin] : [])].map((each) => each.close(DRAIN_MS)));
       await observe.close();
+      await notifier.close();
       engine.wipe();
     },
   };
@@ -211,28 +230,13 @@ function openRing(
   });
 }
 
-/** Reads the files again. What cannot be read leaves all as it was. */
-function reload(
-  config: ServeConfig,
-  ring: StaticRing | RotatingRing,
-  tokens: TokenEntry[] | undefined,
-  log: (record: LogRecord) => void,
-): void {
-  try {
-    const secrets =
-      config.secretsFile === undefined ? undefined : readSecretsFile(config.secretsFile);
-    const fresh = config.tokenFile === undefined ? [] : readTokens(config.tokenFile);
-    if (secrets !== undefined && ring instanceof StaticRing) ring.replace(secrets, clock());
-    // In place: the listeners hold this very list.
-    tokens?.splice(0, tokens.length, ...fresh);
-    log({ level: 'info', event: 'reload', secrets: ring.size, snapshot: ring.snapshot.toString() });
-  } catch (error) {
-    log({ level: 'error', event: 'reload', message: messageOf(error) });
-  }
-}
-
-function readTokens(path: string): TokenEntry[] {
-  return parseTokens(readPrivateFile(path), path);
+/** Secrets of our own are not read again: nobody else writes them. */
+function liveSecrets(ring: StaticRing | RotatingRing): Pick<LiveParts, 'replaceSecrets' | 'facts'> {
+  return {
+    replaceSecrets:
+      ring instanceof StaticRing ? (secrets) => ring.replace(secrets, clock()) : undefined,
+    facts: () => ({ secrets: ring.size, snapshot: ring.snapshot.toString() }),
+  };
 }
 
 /** TCP first: the first line on stdout names it first. */
@@ -267,13 +271,6 @@ function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-function signalled(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('SIGTERM', () => resolve());
-    process.once('SIGINT', () => resolve());
-  });
-}
-
 function messageOf(error: unknown): string {
   // Only our own errors are known to hold no key bytes.
   return error instanceof CephgateError || error instanceof ConfigError ? error.message : 'failed';
@@ -291,5 +288,3 @@ function random(n: number): Uint8Array {
 const TICKET_TTL_NS = 3_600_000_000_000n;
 /** How often the secrets are looked after when nobody calls. */
 const ADVANCE_MS = 10_000;
-/** How long running requests may take to end. */
-const DRAIN_MS = 10_000;

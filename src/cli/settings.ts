@@ -4,6 +4,7 @@
 
 import type { Policy } from '../engine/types.ts';
 import { ConfigError } from '../errors.ts';
+import { LISTEN_OPTIONS } from './configlisten.ts';
 import { OBSERVE_OPTIONS } from './observing.ts';
 import type { Flags, Option } from './options.ts';
 import { Settings } from './options.ts';
@@ -103,6 +104,7 @@ export const SERVE_OPTIONS: readonly Option[] = [
     key: 'secrets',
     help: 'static service secrets, cephgate-secrets/1, mode 0600; else a rotating set of our own',
   },
+  ...LISTEN_OPTIONS,
   ...POLICY_OPTIONS,
   {
     name: 'session-lifetime',

@@ -2,12 +2,12 @@
  * The sidecar as a Hono app: a thin skin over the engine. No state of its own; the server gives
  * each request's listener (which decides the caller's rights) in the bindings.
  *
- *   foreign? (callers.ts) -> caller -> route: read body, decide, answer
+ *   foreign? (callers.ts) -> caller -> too often? (ratelimit.ts) -> route: read body, decide, answer
  */
 
 import { type Context, Hono } from 'hono';
 import { observed } from '../observe/middleware.ts';
-import { callerOf, refuseForeign } from './callers.ts';
+import { type Caller, callerOf, type Listener, refuseForeign } from './callers.ts';
 import { cephxHelloRoute, cephxRequestRoute } from './cephx.ts';
 import { checkRoute, releaseRoute } from './check.ts';
 import { checksRoute } from './checks.ts';
@@ -15,6 +15,7 @@ import type { AppDeps, AppEnv } from './deps.ts';
 import { framesRoute } from './frames.ts';
 import { livezRoute, metricsRoute, openApiRoute, readyzRoute, versionRoute } from './operations.ts';
 import { Problem } from './problem.ts';
+import { rateKey } from './ratelimit.ts';
 import { signRoute, signVerifyRoute } from './sign.ts';
 import { verifyRoute } from './verify.ts';
 
@@ -36,6 +37,8 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
     // Answers are about secrets: nobody keeps them, nobody guesses what they are.
     c.res.headers.set('cache-control', 'no-store');
     c.res.headers.set('x-content-type-options', 'nosniff');
+    // So that connections that are kept alive do not outlast us.
+    if (deps.state.draining) c.res.headers.set('connection', 'close');
   });
   app.use('*', async (c, next) => {
     refuseForeign(c.req.raw, c.env.listener);
@@ -57,6 +60,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
       app.on(method, path, (c) => {
         c.set('route', path);
         const caller = callerOf(c.req.raw, c.env.listener);
+        refuseHaste(deps, caller, c.env.listener);
         c.set('caller', { ...caller, requestId: c.get('requestId') });
         return route(c, deps);
       });
@@ -95,6 +99,14 @@ const CALLER_ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> =
   '/v1/cephx/hello': { POST: cephxHelloRoute },
   '/v1/cephx/request': { POST: cephxRequestRoute },
 };
+
+function refuseHaste({ state, clock }: AppDeps, caller: Caller, listener: Listener): void {
+  const remote = listener.kind === 'tcp' ? listener.remote : undefined;
+  const seconds = state.rates.take(rateKey(caller.id, remote), clock());
+  if (seconds === 0) return;
+  const headers = { 'retry-after': `${seconds}` };
+  throw new Problem('rate.limited', 'this caller asks more often than it may', headers);
+}
 
 function wrongMethod(methods: readonly string[]): never {
   const allow = methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));

@@ -1,6 +1,7 @@
 /**
  * Who calls, and what they may ask (interface section 3.0). The listener decides: a unix socket
- * gives `accept` and `explain`, TCP gives `verify`, or what the bearer token is entitled to.
+ * gives `accept` and `explain`, TCP gives `verify`, or what the bearer token or the client's
+ * certificate is entitled to.
  */
 
 import { sha256 } from '@noble/hashes/sha2.js';
@@ -38,6 +39,12 @@ export type Listener =
       readonly hosts: ReadonlySet<string>;
       /** Set: every call needs a token. Unset: callers may only verify. */
       readonly tokens?: readonly TokenEntry[] | undefined;
+      /** Set: the client has shown a certificate, and this is what its name may now. */
+      readonly holder?: () =>
+        | { readonly name: string; readonly rights: ReadonlySet<Right> }
+        | undefined;
+      /** Address of the other end. */
+      readonly remote?: string | undefined;
     };
 
 /**
@@ -57,9 +64,14 @@ export function refuseForeign(request: Request, listener: Listener): void {
   }
 }
 
-/** The caller of a request. Throws Problem `token.required`. */
+/** The caller of a request. Throws Problem `token.required`, `certificate.unknown`. */
 export function callerOf(request: Request, listener: Listener): Caller {
   if (listener.kind === 'unix') return UNIX_CALLER;
+  if (listener.holder !== undefined) {
+    const held = listener.holder();
+    if (held !== undefined) return { id: `certificate:${held.name}`, rights: held.rights };
+    throw new Problem('certificate.unknown', 'no right is known for the name in the certificate');
+  }
   if (listener.tokens === undefined) return TCP_CALLER;
   const given = /^Bearer +([\x21-\x7e]+) *$/i.exec(request.headers.get('authorization') ?? '');
   const hash = sha256(utf8.encode(given?.[1] ?? ''));
@@ -86,36 +98,49 @@ export function requireRight(caller: Caller, right: Right, what: string): void {
  */
 export function parseTokens(text: string, file: string): TokenEntry[] {
   const entries: TokenEntry[] = [];
+  for (const { rights, word: token, wrong } of parseRights(text, file, 'TOKEN')) {
+    if (token.length < TOKEN_LEN_MIN) {
+      throw wrong(`the token has ${token.length} characters: expected ${TOKEN_LEN_MIN} or more`);
+    }
+    const hash = sha256(utf8.encode(token));
+    if (entries.some((entry) => equalBytes(entry.hash, hash))) {
+      throw wrong('a token is given twice');
+    }
+    entries.push({ hash, rights });
+  }
+  return entries;
+}
+
+/** Lines `RIGHT[,RIGHT] WORD`, at least one; `what` is what the file calls the word. */
+export function* parseRights(
+  text: string,
+  file: string,
+  what: string,
+): Generator<{ rights: ReadonlySet<Right>; word: string; wrong: (why: string) => FileError }> {
+  let found = false;
   for (const [index, line] of text.split('\n').entries()) {
     if (/^\s*(?:#.*)?$/.test(line)) continue;
     const wrong = (why: string): FileError =>
       new FileError('file.content', `cannot read "${file}": line ${index + 1}: ${why}`);
     const match = /^\s*([a-z,]+)[ \t]+([\x21-\x7e]+)\s*$/.exec(line);
-    if (match === null) throw wrong('expected RIGHT[,RIGHT] TOKEN');
-    const rights = new Set<Right>();
+    if (match === null) throw wrong(`expected RIGHT[,RIGHT] ${what}`);
+    // Who holds `accept` may always ask for a plain verdict as well.
+    const rights = new Set<Right>(['verify']);
     for (const right of match[1]!.split(',')) {
       if (right !== 'verify' && right !== 'accept') {
         throw wrong('a right is not one of verify, accept');
       }
       rights.add(right);
     }
-    if (match[2]!.length < TOKEN_LEN_MIN) {
-      throw wrong(
-        `the token has ${match[2]!.length} characters: expected ${TOKEN_LEN_MIN} or more`,
-      );
-    }
-    const hash = sha256(utf8.encode(match[2]!));
-    if (entries.some((entry) => equalBytes(entry.hash, hash)))
-      throw wrong('a token is given twice');
-    entries.push({ hash, rights: rights.add('verify') });
+    found = true;
+    yield { rights, word: match[2]!, wrong };
   }
-  if (entries.length === 0) {
-    throw new FileError('file.content', `cannot read "${file}": it holds no token`);
+  if (!found) {
+    const why = `it holds no ${what.toLowerCase()}`;
+    throw new FileError('file.content', `cannot read "${file}": ${why}`);
   }
-  return entries;
 }
 
-// Who holds `accept` may always ask for a plain verdict as well.
 const UNIX_CALLER: Caller = { id: 'unix', rights: new Set(['verify', 'accept', 'explain']) };
 const TCP_CALLER: Caller = { id: 'tcp', rights: new Set(['verify']) };
 /** Short tokens can be guessed. */

@@ -22,6 +22,15 @@ export function makePrivateDirectory(path: string): void {
  * `file.content`; the message names the mode.
  */
 export function readPrivateFile(path: string): string {
+  return readChecked(path, 0o177, 'expected 0600');
+}
+
+/** As readPrivateFile, of a file that others may read but not write. */
+export function readOwnFile(path: string): string {
+  return readChecked(path, 0o022, 'which others may write');
+}
+
+function readChecked(path: string, refused: number, remark: string): string {
   let fd: number;
   try {
     fd = fs.openSync(path, 'r');
@@ -32,9 +41,9 @@ export function readPrivateFile(path: string): string {
     // The open file is asked, not its name: the name may mean another file by now.
     const stat = fs.fstatSync(fd);
     if (!stat.isFile()) throw new FileError('file.content', `cannot read "${path}": not a file`);
-    if ((stat.mode & 0o177) !== 0) {
+    if ((stat.mode & refused) !== 0) {
       const mode = (stat.mode & 0o7777).toString(8).padStart(4, '0');
-      throw new FileError('file.mode', `cannot use "${path}": its mode is ${mode}, expected 0600`);
+      throw new FileError('file.mode', `cannot use "${path}": its mode is ${mode}, ${remark}`);
     }
     if (stat.size > FILE_LEN_MAX) {
       throw new FileError(

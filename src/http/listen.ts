@@ -1,16 +1,16 @@
 /**
- * Opens the listeners of the sidecar, on Node and Bun with node:http, on Deno with Deno.serve.
- * The app is the same; each listener hands it its own description with every request.
+ * Opens the listeners of the sidecar. The app is the same behind each; a listener hands it its own
+ * description with every request. Where others than this machine can call, it wants TLS and proof.
  */
 
 import * as fs from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { connect } from 'node:net';
 import process from 'node:process';
-import { getRequestListener } from '@hono/node-server';
 import { ListenError } from '../errors.ts';
 import type { Listener, TokenEntry } from './callers.ts';
 import { codeOf } from './files.ts';
+import { type Connection, openServer } from './servers.ts';
+import type { TlsSource } from './tls.ts';
 
 /** Where to listen. */
 export type ListenAddress =
@@ -33,6 +33,10 @@ export interface ListenOptions {
   readonly tokens?: readonly TokenEntry[] | undefined;
   /** Further names that `Host` may have. */
   readonly allowHosts: readonly string[];
+  /** TCP listeners speak TLS; with a CA for clients, what these prove counts, and no token. */
+  readonly tls?: TlsSource | undefined;
+  /** Addresses that are not loopback are served even without TLS or without proof. */
+  readonly insecure?: boolean;
 }
 
 /** A listener that is open. */
@@ -80,36 +84,53 @@ async function openTcp(
   options: ListenOptions,
 ): Promise<OpenListener> {
   const { host, port } = address;
+  const { tls, tokens } = options;
   const shown = host.includes(':') ? `[${host}]` : host;
-  if (!/^(?:localhost|127(?:\.[0-9]{1,3}){3}|::1)$/.test(host)) {
-    throw new ListenError(
-      'listen.address',
-      `cannot listen on tcp:${shown}:${port}: without TLS only loopback addresses are served`,
-    );
+  if (!/^(?:localhost|127(?:\.[0-9]{1,3}){3}|::1)$/.test(host) && options.insecure !== true) {
+    const proved = tokens !== undefined || tls?.asksForCertificates === true;
+    const lack = tls === undefined ? 'TLS' : proved ? undefined : 'token file or client CA';
+    if (lack !== undefined) {
+      throw new ListenError(
+        'listen.address',
+        `cannot listen on tcp:${shown}:${port}: without ${lack} only loopback addresses are served`,
+      );
+    }
   }
   // Filled when the port is known; no request comes before.
   const hosts = new Set<string>();
-  const listener: Listener = { kind: 'tcp', hosts, tokens: options.tokens };
-  const handler = (request: Request): Response | Promise<Response> => fetch(request, { listener });
-  const opened = await openServer(handler, { host, port }).catch((error: unknown) => {
+  const listenerOf = ({ remote, certificate }: Connection): Listener =>
+    tls?.asksForCertificates === true
+      ? { kind: 'tcp', hosts, remote, holder: () => certificate && tls.entryOf(certificate) }
+      : { kind: 'tcp', hosts, remote, tokens };
+  const listeners = new WeakMap<Connection, Listener>();
+  const opened = await openServer(
+    (request, connection) => {
+      const listener = listeners.get(connection) ?? listenerOf(connection);
+      listeners.set(connection, listener);
+      return fetch(request, { listener });
+    },
+    { host, port },
+    tls,
+  ).catch((error: unknown) => {
     throw listenError(error, `tcp:${shown}:${port}`);
   });
   for (const name of [shown, 'localhost', ...options.allowHosts]) {
     const lower = name.toLowerCase();
     const bare = /^(?:\[[^\]]*\]|[^:]*)$/.test(lower);
     hosts.add(bare ? `${lower}:${opened.port}` : lower);
-    // A browser and curl leave out the port that http has by default.
-    if (bare && opened.port === 80) hosts.add(lower);
+    // A browser and curl leave out the port that the scheme has by default.
+    if (bare && opened.port === (tls === undefined ? 80 : 443)) hosts.add(lower);
   }
-  return { name: `http://${shown}:${opened.port}`, close: opened.close };
+  const scheme = tls === undefined ? 'http' : 'https';
+  return { name: `${scheme}://${shown}:${opened.port}`, close: opened.close };
 }
 
 async function openUnix(
   fetch: Fetch,
   { path, onlyOwner = false }: ListenAddress & { kind: 'unix' },
 ): Promise<OpenListener> {
-  const handler = (request: Request): Response | Promise<Response> =>
-    fetch(request, { listener: { kind: 'unix' } });
+  const listener: Listener = { kind: 'unix' };
+  const handler = (request: Request): Response | Promise<Response> => fetch(request, { listener });
   const opened = await bindUnix(path, () => openServer(handler, { path }), onlyOwner);
   return { name: `unix:${path}`, close: opened.close };
 }
@@ -171,20 +192,6 @@ async function removeStaleSocket(path: string): Promise<void> {
   fs.unlinkSync(path);
 }
 
-type Place = { readonly path: string } | { readonly host: string; readonly port: number };
-interface Opened {
-  readonly port: number;
-  close(timeoutMs: number): Promise<void>;
-}
-
-function openServer(
-  handler: (request: Request) => Response | Promise<Response>,
-  place: Place,
-): Promise<Opened> {
-  const deno = (globalThis as { Deno?: DenoServe }).Deno;
-  return deno === undefined ? openNode(handler, place) : openDeno(deno, handler, place);
-}
-
 function listenError(error: unknown, name: string): ListenError {
   const code = codeOf(error);
   const inUse = code === 'EADDRINUSE';
@@ -194,78 +201,6 @@ function listenError(error: unknown, name: string): ListenError {
   );
 }
 
-/** Binds before it returns; the promise only waits for the event. */
-function openNode(
-  handler: (request: Request) => Response | Promise<Response>,
-  place: Place,
-): Promise<Opened> {
-  const server = createServer(SERVER_LIMITS, getRequestListener(handler));
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(place, () => {
-      server.off('error', reject);
-      const port = 'path' in place ? 0 : (server.address() as AddressInfo).port;
-      resolve({ port, close: (timeoutMs) => closeNode(server, timeoutMs) });
-    });
-  });
-}
-
-function closeNode(server: Server, timeoutMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
-    server.close(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-    server.closeIdleConnections();
-  });
-}
-
-/** As much of Deno as is used here. */
-interface DenoServe {
-  serve(
-    options: Place & { onListen: () => void; signal: AbortSignal },
-    handler: (request: Request) => Response | Promise<Response>,
-  ): { readonly addr: { readonly port?: number }; shutdown(): Promise<void> };
-}
-
-async function openDeno(
-  deno: DenoServe,
-  handler: (request: Request) => Response | Promise<Response>,
-  place: Place,
-): Promise<Opened> {
-  const options = 'path' in place ? place : { hostname: place.host, port: place.port };
-  const cut = new AbortController();
-  const shared = { onListen: () => undefined, signal: cut.signal };
-  const server = deno.serve({ ...options, ...shared } as never, handler);
-  return {
-    port: server.addr.port ?? 0,
-    async close(timeoutMs) {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(() => {
-          cut.abort();
-          resolve();
-        }, timeoutMs);
-      });
-      await Promise.race([server.shutdown(), late]);
-      clearTimeout(timer);
-      if ('path' in place) fs.rmSync(place.path, { force: true });
-    },
-  };
-}
-
-/**
- * Against half-sent requests: the app bounds the body's time, these the head's and the whole.
- * Deno.serve has no such limits: there a half-sent head holds its connection until the client goes.
- */
-const SERVER_LIMITS = {
-  headersTimeout: 10_000,
-  requestTimeout: 15_000,
-  connectionsCheckingInterval: 1_000,
-  keepAliveTimeout: 5_000,
-  maxHeaderSize: 16_384,
-} as const;
 /** sun_path less its final zero. */
 const UNIX_PATH_LEN_MAX = 107;
 const PROBE_TIMEOUT_MS = 2_000;

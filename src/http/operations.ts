@@ -32,13 +32,13 @@ export function readyzRoute(c: Context<AppEnv>, deps: AppDeps): Response {
 /**
  * The metrics. They hold no secret, no name and no exact check, so no right is needed; but they
  * tell how much is asked and refused here. A unix socket has its mode for that, and a listener
- * with bearer tokens wants one of them, whatever its rights; callers on loopback TCP without a
+ * with bearer tokens or client certificates wants one of them, whatever its rights; callers on loopback TCP without a
  * token, who may be anybody on this machine, read them only if `--metrics` says so.
  */
 export async function metricsRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
   const { listener } = c.env;
   if (listener.kind === 'tcp' && deps.openMetrics !== true) {
-    if (listener.tokens === undefined) {
+    if (listener.tokens === undefined && listener.holder === undefined) {
       throw new Problem('metrics.disabled', 'metrics are not open to callers without a token');
     }
     callerOf(c.req.raw, listener);

@@ -16,6 +16,7 @@ export const PROBLEM_STATUS = {
   'query.unknown': 400,
   'service.unsupported': 400,
   'token.required': 401,
+  'certificate.unknown': 403,
   'host.refused': 403,
   'origin.refused': 403,
   'right.missing': 403,
@@ -28,6 +29,7 @@ export const PROBLEM_STATUS = {
   'body.timeout': 408,
   'body.too_large': 413,
   'body.content_type': 415,
+  'rate.limited': 429,
   internal: 500,
 } as const;
 
@@ -70,5 +72,6 @@ const STATUS_TITLES: Readonly<Record<(typeof PROBLEM_STATUS)[ProblemCode], strin
   408: 'Request Timeout',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
+  429: 'Too Many Requests',
   500: 'Internal Server Error',
 };

@@ -1,9 +1,10 @@
 /**
  * Everything that outlives a request: state keys, the name of this process, spent challenge
- * states and sessions. A new State with the same keys is what a restart leaves.
+ * states, sessions and how often each caller asked. A new State with the same keys is what a restart leaves.
  */
 
 import { equalBytes } from '../cephx/denc.ts';
+import { type RateLimit, RateLimiter } from './ratelimit.ts';
 import { Sessions } from './sessions.ts';
 import { type ChallengeState, INSTANCE_LEN, type StateKeys } from './tokens.ts';
 
@@ -15,6 +16,8 @@ export interface StateOptions {
   readonly sessionsMax?: number;
   /** Most spent challenge states remembered; more in one lifetime of a state are refused. */
   readonly spentMax?: number;
+  /** How often a caller may ask; none: as often as it likes. */
+  readonly rateLimit?: RateLimit | undefined;
 }
 
 export class State {
@@ -23,6 +26,7 @@ export class State {
   readonly instance: Uint8Array;
   readonly spent: SpentStates;
   readonly sessions: Sessions;
+  readonly rates: RateLimiter;
   /** Set when the process is about to end: not ready any more. */
   draining = false;
   #serial = 0n;
@@ -32,6 +36,7 @@ export class State {
     this.instance = options.random(INSTANCE_LEN);
     this.spent = new SpentStates(this.instance, options.spentMax ?? SPENT_MAX);
     this.sessions = new Sessions(options.random, options.sessionsMax ?? SESSIONS_MAX);
+    this.rates = new RateLimiter(options.rateLimit);
   }
 
   /** Number for the next challenge state, from 1. */

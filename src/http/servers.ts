@@ -1,0 +1,133 @@
+/**
+ * One open HTTP server: node:http and node:https on Node and Bun, Deno.serve on Deno. Hands each
+ * request on with what is known of its connection.
+ */
+
+import type { X509Certificate } from 'node:crypto';
+import * as fs from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { getRequestListener } from '@hono/node-server';
+import type { TlsSource } from './tls.ts';
+
+export type Place = { readonly path: string } | { readonly host: string; readonly port: number };
+
+export type Handler = (request: Request, connection: Connection) => Response | Promise<Response>;
+
+/** One object for all requests of a connection, except on Deno, which does not tell them apart. */
+export interface Connection {
+  /** Address of the other end; undefined on a unix socket. */
+  readonly remote: string | undefined;
+  /** What the client proved to hold the key of; only with mTLS. */
+  readonly certificate: X509Certificate | undefined;
+}
+
+export interface Opened {
+  /** 0 for a unix socket. */
+  readonly port: number;
+  close(timeoutMs: number): Promise<void>;
+}
+
+/** Binds before it returns; the promise only waits for the event. */
+export function openServer(handler: Handler, place: Place, tls?: TlsSource): Promise<Opened> {
+  const deno = (globalThis as { Deno?: DenoServe }).Deno;
+  return deno === undefined ? openNode(handler, place, tls) : openDeno(deno, handler, place, tls);
+}
+
+function openNode(handler: Handler, place: Place, tls: TlsSource | undefined): Promise<Opened> {
+  const connections = new WeakMap<Socket, Connection>();
+  const listener = getRequestListener((request, { incoming }) => {
+    const { socket } = incoming as { socket: Socket };
+    const connection = connections.get(socket) ?? connectionOf(socket);
+    connections.set(socket, connection);
+    return handler(request, connection);
+  });
+  const server = tls === undefined ? createServer(SERVER_LIMITS, listener) : openTls(tls, listener);
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(place, () => {
+      server.off('error', reject);
+      const port = 'path' in place ? 0 : (server.address() as AddressInfo).port;
+      resolve({ port, close: (timeoutMs) => closeNode(server, timeoutMs) });
+    });
+  });
+}
+
+function openTls(tls: TlsSource, listener: ReturnType<typeof getRequestListener>): Server {
+  const server = createTlsServer({ ...SERVER_LIMITS, ...TLS_LIMITS, ...tls.context() }, listener);
+  tls.changed(() => server.setSecureContext(tls.context()));
+  return server;
+}
+
+function connectionOf(socket: Socket): Connection {
+  const certificate =
+    socket instanceof TLSSocket && socket.authorized ? socket.getPeerX509Certificate() : undefined;
+  return { remote: socket.remoteAddress, certificate };
+}
+
+function closeNode(server: Server, timeoutMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
+    server.close(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
+
+/** As much of Deno as is used here. */
+interface DenoServe {
+  serve(
+    options: Place & { onListen: () => void; signal: AbortSignal; cert?: string; key?: string },
+    handler: (
+      request: Request,
+      info: { readonly remoteAddr: { readonly hostname?: string } },
+    ) => Response | Promise<Response>,
+  ): { readonly addr: { readonly port?: number }; shutdown(): Promise<void> };
+}
+
+async function openDeno(
+  deno: DenoServe,
+  handler: Handler,
+  place: Place,
+  tls: TlsSource | undefined,
+): Promise<Opened> {
+  const options = 'path' in place ? place : { hostname: place.host, port: place.port };
+  const cut = new AbortController();
+  const { cert, key } = tls?.context() ?? {};
+  const shared = { onListen: () => undefined, signal: cut.signal, ...(tls && { cert, key }) };
+  const server = deno.serve({ ...options, ...shared } as never, (request, info) =>
+    handler(request, { remote: info.remoteAddr.hostname, certificate: undefined }),
+  );
+  return {
+    port: server.addr.port ?? 0,
+    async close(timeoutMs) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(() => {
+          cut.abort();
+          resolve();
+        }, timeoutMs);
+      });
+      await Promise.race([server.shutdown(), late]);
+      clearTimeout(timer);
+      if ('path' in place) fs.rmSync(place.path, { force: true });
+    },
+  };
+}
+
+/**
+ * Against half-sent requests: the app bounds the body's time, these the head's and the whole.
+ * Deno.serve has no such limits: there a half-sent head holds its connection until the client goes.
+ */
+const SERVER_LIMITS = {
+  headersTimeout: 10_000,
+  requestTimeout: 15_000,
+  connectionsCheckingInterval: 1_000,
+  keepAliveTimeout: 5_000,
+  maxHeaderSize: 16_384,
+} as const;
+const TLS_LIMITS = { handshakeTimeout: 10_000 } as const;
