@@ -1,4 +1,6 @@
-/** Three issuers on three etcd members: logins anywhere, verified elsewhere, while all of it dies. */
+/**
+ * Three issuers on three etcd members: logins anywhere, verified elsewhere, while all of it dies.
+ */
 
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { TicketTtls } from '../src/auth/keyserver.ts';

@@ -1,4 +1,6 @@
-/** Several instances on one store, each with its own clock, turned by hand: no time passes alone. */
+/**
+ * Several instances on one store, each with its own clock, turned by hand: no time passes alone.
+ */
 
 import { KeyServer, type RotatingService, type TicketTtls } from '../src/auth/keyserver.ts';
 import { RotationLeader } from '../src/auth/leader.ts';

@@ -1,4 +1,7 @@
-/** Mgr caps against a real 16.2.15 monitor and the examples, and what mgr alone has; caps-pairs has the twin. */
+/**
+ * Mgr caps against a real 16.2.15 monitor and the examples, and what mgr alone has; caps-pairs has
+ * the twin.
+ */
 
 import { describe, expect, it } from 'vitest';
 import { check, isAllowAll, parse, print, readRequest } from '../src/caps/index.ts';

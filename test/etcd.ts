@@ -1,4 +1,6 @@
-/** Real etcd members on loopback, for tests: free ports, a temporary folder, killed by their ids. */
+/**
+ * Real etcd members on loopback, for tests: free ports, a temporary folder, killed by their ids.
+ */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -202,7 +202,9 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: three members`, () => {
     await until(async () => (await cluster.leader()) !== undefined);
   });
 
-  /** Writes one after the other until `stop`; returns what was acknowledged, and the longest gap. */
+  /**
+   * Writes one after the other until `stop`; returns what was acknowledged, and the longest gap.
+   */
   function writer(store: Store): { stop(): Promise<{ values: string[]; gapMs: number }> } {
     const values: string[] = [];
     let gapMs = 0;

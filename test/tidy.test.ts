@@ -27,7 +27,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   mon: ['cephx', 'engine', 'keyring'],
   frames: [],
   client: ['engine', 'frames'],
-  http: ['auth', 'caps', 'cephx', 'engine', 'frames', 'mon', 'store'],
+  // What is told of the sidecar knows its types, and the sidecar tells it: one thing in two folders.
+  observe: ['cephx', 'engine', 'http'],
+  http: ['auth', 'caps', 'cephx', 'engine', 'frames', 'keyring', 'mon', 'observe', 'store'],
   cli: ['auth', 'caps', 'cephx', 'engine', 'http', 'keyring', 'mon', 'store'],
 };
 

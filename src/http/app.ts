@@ -2,7 +2,8 @@
  * The sidecar as a Hono app: a thin skin over the engine. No state of its own; the server gives
  * each request's listener (which decides the caller's rights) in the bindings.
  *
- *   foreign? (callers.ts) -> caller -> too often? (ratelimit.ts) -> route: read body, decide, answer
+ *   foreign? (callers.ts) -> caller -> too often? (ratelimit.ts) -> route: read body, decide,
+ * answer
  */
 
 import { type Context, Hono } from 'hono';

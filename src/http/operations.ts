@@ -32,7 +32,8 @@ export function readyzRoute(c: Context<AppEnv>, deps: AppDeps): Response {
 /**
  * The metrics. They hold no secret, no name and no exact check, so no right is needed; but they
  * tell how much is asked and refused here. A unix socket has its mode for that, and a listener
- * with bearer tokens or client certificates wants one of them, whatever its rights; callers on loopback TCP without a
+ * with bearer tokens or client certificates wants one of them, whatever its rights; callers on
+ * loopback TCP without a
  * token, who may be anybody on this machine, read them only if `--metrics` says so.
  */
 export async function metricsRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {

@@ -1,6 +1,7 @@
 /**
  * Everything that outlives a request: state keys, the name of this process, spent challenge
- * states, sessions and how often each caller asked. A new State with the same keys is what a restart leaves.
+ * states, sessions and how often each caller asked. A new State with the same keys is what a
+ * restart leaves.
  */
 
 import { equalBytes } from '../cephx/denc.ts';

@@ -133,7 +133,8 @@ export class EtcdClient {
     const session = this.#session;
     const attempt = await this.#exchange(member, path, request, deadline);
     if (attempt.kind !== 'answer' || !isTokenRefused(attempt.answer)) return judged(attempt);
-    // A member that was started anew knows no sessions. The request was refused, so it can go again.
+    // A member that was started anew knows no sessions. The request was refused, so it can go
+    // again.
     if (session === this.#session) this.#session = undefined;
     return judged(await this.#exchange(member, path, request, deadline));
   }

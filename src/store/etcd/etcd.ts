@@ -1,5 +1,6 @@
 /**
- * A store that many instances share: etcd, through its JSON gateway. A snapshot is an etcd revision.
+ * A store that many instances share: etcd, through its JSON gateway. A snapshot is an etcd
+ * revision.
  */
 
 import { randomBytes } from 'node:crypto';
