@@ -53,7 +53,10 @@ export type FakeStep =
   | 'message'
   | 'keepalive';
 
-/** What is said instead: a frame, raw bytes, nothing from now on, or the end. Undefined: as a monitor would. */
+/**
+ * What is said instead: a frame, raw bytes, nothing from now on, or the end. Undefined: what a
+ * monitor would say.
+ */
 export type Twist = Frame | Uint8Array | 'silence' | 'close' | undefined;
 
 export interface FakeOptions {

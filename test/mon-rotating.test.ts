@@ -4,7 +4,7 @@ import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CryptoKey } from '../src/cephx/cryptokey.ts';
 import type { RotatingSecrets } from '../src/cephx/protocol.ts';
 import { Engine } from '../src/engine/engine.ts';
-import { ClusterRing } from '../src/mon/clusterring.ts';
+import { ClusterRing } from '../src/http/clusterring.ts';
 import type { MonClient } from '../src/mon/monclient.ts';
 import { RotatingSource } from '../src/mon/rotating.ts';
 import { makeTicket } from './authorizers.ts';

@@ -8,11 +8,13 @@ import { VERSION } from '../http/operations.ts';
 import { authCommand, cephCommand } from './auth.ts';
 import { authtoolCommand } from './authtool.ts';
 import { capsCommand } from './caps.ts';
+import { cephStatusCommand } from './ceph.ts';
 import { checkCommand } from './check.ts';
 import { clientCommand } from './client.ts';
 import { configCommand } from './config.ts';
 import { EXIT_TROUBLE, EXIT_USAGE, EXIT_YES, type Io } from './io.ts';
 import { parseFlags, refuseWords } from './options.ts';
+import { secretsCommand } from './secrets.ts';
 import { serveCommand } from './serve.ts';
 import { systemdCommand } from './systemd.ts';
 import { verifyCommand } from './verify.ts';
@@ -73,7 +75,8 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   caps: 'parses a cap, asks it, explains it, or runs a file of cases',
   auth: 'ceph auth, argument for argument: users and their keys and caps',
   authtool: 'ceph-authtool, argument for argument',
-  ceph: 'ceph, argument for argument, as far as it is about users',
+  ceph: 'ceph, argument for argument, as far as it is about users; and "ceph status"',
+  secrets: 'fetches the rotating secrets of a real cluster',
   config: 'shows the settings and where they came from',
   systemd: 'prints a unit for systemd',
   version: 'prints the version',
@@ -88,7 +91,11 @@ const COMMANDS: Readonly<Record<string, { readonly run: Command }>> = {
   caps: { run: capsCommand },
   auth: { run: (argv, io) => authCommand(argv, io) },
   authtool: { run: authtoolCommand },
-  ceph: { run: (argv, io) => cephCommand(argv, io) },
+  // What is ours and not Ceph's stands before it: `ceph status` shows what we see of a cluster.
+  ceph: {
+    run: (argv, io) => (argv[0] === 'status' ? cephStatusCommand : cephCommand)(argv, io),
+  },
+  secrets: { run: secretsCommand },
   config: { run: configCommand },
   systemd: { run: systemdCommand },
   version: { run: version },

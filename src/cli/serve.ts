@@ -8,6 +8,9 @@ import { LAYOUT_SESSIONS_MAX } from '../../assembly/abi.ts';
 import { Engine } from '../engine/engine.ts';
 import { CephgateError, ConfigError } from '../errors.ts';
 import { createApp } from '../http/app.ts';
+import { parseTokens, type TokenEntry } from '../http/callers.ts';
+import { type AppDeps, BODY_LIMITS, type LogRecord, type SecretRing } from '../http/deps.ts';
+import { exists, makePrivateDirectory, readPrivateFile, writePrivateFile } from '../http/files.ts';
 import { type AppDeps, BODY_LIMITS, type LogRecord } from '../http/deps.ts';
 import { exists, makePrivateDirectory, writePrivateFile } from '../http/files.ts';
 import { openFramesSocket } from '../http/framesocket.ts';
@@ -18,6 +21,7 @@ import { State } from '../http/state.ts';
 import { loadStateKeys } from '../http/statekey.ts';
 import { readTls, TlsSource } from '../http/tls.ts';
 import { createLogger } from '../observe/index.ts';
+import { type ClusterConfig, clusterConfig, openClusterRing } from './cluster.ts';
 import { listenConfig } from './configlisten.ts';
 import { type LiveConfig, type LiveParts, readTokens, reload } from './configreload.ts';
 import { drain, endingBySignal } from './drain.ts';
@@ -32,6 +36,7 @@ import {
   adminConfig,
   openAdministration,
 } from './serveadmin.ts';
+import { policyOf, refuseTogether, SERVE_OPTIONS, settingsOf } from './settings.ts';
 import { policyOf, SERVE_OPTIONS, settingsOf } from './settings.ts';
 import { SystemdNotifier } from './systemdnotify.ts';
 
@@ -74,6 +79,11 @@ interface ServeConfig extends LiveConfig {
   readonly framesPath: string | undefined;
   readonly admin: AdminConfig | undefined;
   readonly allowHosts: readonly string[];
+  readonly tokenFile: string | undefined;
+  readonly secretsFile: string | undefined;
+  readonly cluster: ClusterConfig | undefined;
+  readonly graceNs: bigint;
+  readonly policy: Partial<Policy>;
   readonly sign: boolean;
   readonly allowUnchallengedVerdict: boolean;
   readonly observe: ObserveConfig;
@@ -93,6 +103,8 @@ function serveConfig(settings: Settings, io: Io): ServeConfig {
   if (framesText !== undefined && frames?.kind !== 'unix') {
     throw settings.wrong('frames-listen', 'unix:PATH');
   }
+  refuseTogether(settings, ['secrets', 'name']);
+  const cluster = clusterConfig(settings);
   const sessionLifetime = settings.oneOf('session-lifetime', ['ticket', 'connection']);
   const sessionMaxAgeNs = settings.seconds('session-max-age');
   return {
@@ -105,8 +117,11 @@ function serveConfig(settings: Settings, io: Io): ServeConfig {
     allowHosts: settings.list('allow-host') ?? [],
     tokenFile: settings.text('token-file'),
     secretsFile: settings.text('secrets'),
+    cluster,
+    graceNs: settings.seconds('secret-grace') ?? SECRET_GRACE_NS,
     policy: {
       ...policyOf(settings),
+      ...(cluster !== undefined && asDaemon(settings)),
       ...(sessionLifetime && { sessionLifetime }),
       ...(sessionMaxAgeNs !== undefined && { sessionMaxAgeNs }),
       msgr1Aes256k: settings.flag('sign-msgr1-aes256k'),
@@ -114,6 +129,14 @@ function serveConfig(settings: Settings, io: Io): ServeConfig {
     sign: settings.flag('sign'),
     allowUnchallengedVerdict: settings.flag('allow-unchallenged-verdict'),
     observe: observeConfig(settings),
+  };
+}
+
+/** Beside a real cluster tickets and connections live as they do for its daemons. */
+function asDaemon(settings: Settings): Partial<Policy> {
+  return {
+    ...(settings.origin('expiry') === undefined && { expiry: 'ring' }),
+    ...(settings.origin('session-lifetime') === undefined && { sessionLifetime: 'connection' }),
   };
 }
 
@@ -133,7 +156,23 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
   const { policy, sign, allowUnchallengedVerdict, listening } = config;
   makePrivateDirectory(config.data);
   const engine = await Engine.create();
-  const ring = openRing(config, engine, log);
+  const ring = await openRing(config, engine, io, log);
+  try {
+    return await startWith(config, { engine, log, ...ring });
+  } catch (error) {
+    await ring.close();
+    throw error;
+  }
+}
+
+interface Parts extends OpenRing {
+  readonly engine: Engine;
+  readonly log: (record: LogRecord) => void;
+}
+
+async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
+  const { policy, sign, allowUnchallengedVerdict } = config;
+  const { engine, log, ring, close: closeRing } = parts;
   const state = new State({
     keys: loadStateKeys(`${config.data}/state.key`, clock(), random),
     random,
@@ -173,6 +212,8 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
       void notifier.stopping();
       await drain([...all, ...(admin ? [admin] : [])], listening, hurried);
       clearInterval(timer);
+      await Promise.all([...all, ...(admin ? [admin] : [])].map((each) => each.close(DRAIN_MS)));
+      await closeRing();
       await observe.close();
       await notifier.close();
       engine.wipe();
@@ -210,26 +251,60 @@ async function openAdmin(
   }
 }
 
-function openRing(
+interface OpenRing {
+  readonly ring: SecretRing;
+  close(): Promise<void>;
+}
+
+async function openRing(
   config: ServeConfig,
   engine: Engine,
+  io: Io,
   log: (record: LogRecord) => void,
-): StaticRing | RotatingRing {
+): Promise<OpenRing> {
   const nowNs = clock();
+  if (config.cluster !== undefined) {
+    return openClusterRing(config.cluster, config.graceNs, { engine, io, log });
+  }
+  const close = async (): Promise<void> => undefined;
   if (config.secretsFile !== undefined) {
     const secrets = readSecretsFile(config.secretsFile);
-    return new StaticRing(engine, secrets, nowNs, config.policy.generalSecret === true);
+    const generalSecret = config.policy.generalSecret === true;
+    return { ring: new StaticRing(engine, secrets, nowNs, generalSecret), close };
   }
   const path = `${config.data}/secrets.json`;
-  return new RotatingRing(engine, nowNs, {
+  const ring = new RotatingRing(engine, nowNs, {
     ttlNs: TICKET_TTL_NS,
     random,
     load: () => (exists(path) ? readSecretsFile(path) : []),
     save: (secrets) => writePrivateFile(path, formatSecrets(secrets)),
     failed: (error) => log({ level: 'error', event: 'rotate', message: messageOf(error) }),
   });
+  return { ring, close };
 }
 
+/** Reads the files again. What cannot be read leaves all as it was. */
+function reload(
+  config: ServeConfig,
+  ring: SecretRing,
+  tokens: TokenEntry[] | undefined,
+  log: (record: LogRecord) => void,
+): void {
+  try {
+    const secrets =
+      config.secretsFile === undefined ? undefined : readSecretsFile(config.secretsFile);
+    const fresh = config.tokenFile === undefined ? [] : readTokens(config.tokenFile);
+    if (secrets !== undefined && ring instanceof StaticRing) ring.replace(secrets, clock());
+    // In place: the listeners hold this very list.
+    tokens?.splice(0, tokens.length, ...fresh);
+    log({ level: 'info', event: 'reload', secrets: ring.size, snapshot: ring.snapshot.toString() });
+  } catch (error) {
+    log({ level: 'error', event: 'reload', message: messageOf(error) });
+  }
+}
+
+function readTokens(path: string): TokenEntry[] {
+  return parseTokens(readPrivateFile(path), path);
 /** Secrets of our own are not read again: nobody else writes them. */
 function liveSecrets(ring: StaticRing | RotatingRing): Pick<LiveParts, 'replaceSecrets' | 'facts'> {
   return {
@@ -284,6 +359,8 @@ function random(n: number): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(n));
 }
 
+/** A day past its expiration. */
+const SECRET_GRACE_NS = 86_400_000_000_000n;
 /** Ceph: auth_service_ticket_ttl. */
 const TICKET_TTL_NS = 3_600_000_000_000n;
 /** How often the secrets are looked after when nobody calls. */

@@ -4,6 +4,7 @@
 
 import type { Policy } from '../engine/types.ts';
 import { ConfigError } from '../errors.ts';
+import { CLUSTER_OPTIONS, GRACE_OPTION } from './cluster.ts';
 import { LISTEN_OPTIONS } from './configlisten.ts';
 import { OBSERVE_OPTIONS } from './observing.ts';
 import type { Flags, Option } from './options.ts';
@@ -104,6 +105,8 @@ export const SERVE_OPTIONS: readonly Option[] = [
     key: 'secrets',
     help: 'static service secrets, cephgate-secrets/1, mode 0600; else a rotating set of our own',
   },
+  ...CLUSTER_OPTIONS,
+  GRACE_OPTION,
   ...LISTEN_OPTIONS,
   ...POLICY_OPTIONS,
   {

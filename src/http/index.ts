@@ -3,6 +3,7 @@
 export { createApp } from './app.ts';
 export type { BodyLimits } from './body.ts';
 export { type Caller, type Listener, parseTokens, type Right, type TokenEntry } from './callers.ts';
+export { ClusterRing } from './clusterring.ts';
 export {
   type AppDeps,
   type Bindings,

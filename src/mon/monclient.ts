@@ -94,6 +94,11 @@ export class MonClient {
     this.#listeners.add(listener);
   }
 
+  /** Waits for a connection, as long as for an answer. Throws why there is none. */
+  async connected(): Promise<{ readonly isSecure: boolean }> {
+    return this.#open(this.#timing.requestMs);
+  }
+
   /** The rotating secrets of our service. The caller wipes them. Throws MonError. */
   async fetchRotating(): Promise<RotatingSecrets> {
     const what = 'rotating secrets';

@@ -17,7 +17,8 @@ export interface MonHost {
 
 /**
  * Parses the value and looks up its names; monitors with a v1 address alone are left out. Throws
- * MonError `mon.address` if nothing is left, if an entry cannot be parsed, if a name has no address.
+ * MonError `mon.address` if nothing is left, if an entry cannot be parsed, or if a name has no
+ * address.
  */
 export async function parseMonHost(text: string, lookup: Lookup): Promise<MonHost[]> {
   const hosts: MonHost[] = [];

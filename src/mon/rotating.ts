@@ -3,15 +3,41 @@
  * _check_auth_rotating; cephx.md 14).
  */
 
-import { type EntityName, entityTypeName } from '../cephx/protocol.ts';
-import type { ClusterRing, RingService, Taken } from './clusterring.ts';
+import { type EntityName, entityTypeName, type RotatingSecrets } from '../cephx/protocol.ts';
 import { defer, sleep } from './deferred.ts';
 import { MonError } from './errors.ts';
 import type { MonClient } from './monclient.ts';
 
+/** The services whose daemons have rotating secrets that we verify with. */
+export type RingService = 'osd' | 'mds' | 'mgr';
+
+/** What came of a set of secrets that was fetched. */
+export type Taken =
+  | 'changed'
+  | 'same'
+  /** Its max_ver is lower than ours, and nothing says that the secrets were wiped. */
+  | 'older';
+
+/** A ring that is kept up to date from here. */
+export interface UpkeptRing {
+  /** How many secrets it holds. */
+  readonly size: number;
+  /**
+   * Takes the secrets of a service as they were fetched at a time; their keys belong to the ring
+   * from here on. Throws MonError `mon.protocol` for a set that no monitor makes.
+   */
+  take(service: RingService, rotating: RotatingSecrets, authEpoch: number, nowNs: bigint): Taken;
+  /** Drops the secrets of a service: the cluster has wiped them. */
+  drop(service: RingService): void;
+  /** When they have to be asked for; undefined: now, as there are none. */
+  dueNs(service: RingService): bigint | undefined;
+  /** The life of a secret of a service. */
+  ttlNs(service: RingService): bigint;
+}
+
 export interface RotatingSourceOptions {
   readonly client: MonClient;
-  readonly ring: ClusterRing;
+  readonly ring: UpkeptRing;
   readonly service: RingService;
   /** Now, in nanoseconds since 1970. */
   readonly clock: () => bigint;

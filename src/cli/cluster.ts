@@ -1,0 +1,168 @@
+/** A real cluster as commands name it: monitors, entities and their keys. */
+
+import { lookup } from 'node:dns/promises';
+import { type EntityName, formatEntityName, parseEntityName } from '../cephx/protocol.ts';
+import type { Engine } from '../engine/engine.ts';
+import { ConfigError, MonError } from '../errors.ts';
+import { ClusterRing } from '../http/clusterring.ts';
+import type { LogRecord } from '../http/deps.ts';
+import { findClientKey } from '../keyring/keyringsearch.ts';
+import { MonClient } from '../mon/monclient.ts';
+import { parseMonHost } from '../mon/monhost.ts';
+import { RotatingSource, rotatingService } from '../mon/rotating.ts';
+import { engineSealer } from '../sealer.ts';
+import type { Io } from './io.ts';
+import type { Option, Settings } from './options.ts';
+
+/** Where the cluster is, and who we are there. */
+export const CLUSTER_OPTIONS: readonly Option[] = [
+  {
+    name: 'mon-host',
+    value: 'LIST',
+    key: 'mon_host',
+    help: 'monitors of a Ceph cluster, as "mon host" in ceph.conf, where it is looked up otherwise',
+  },
+  {
+    name: 'name',
+    value: 'NAME',
+    key: 'name',
+    repeatable: true,
+    help: 'a daemon of the cluster whose key is used: osd.0, mds.a, mgr.x; one for each service',
+  },
+  {
+    name: 'keyring',
+    value: 'FILE',
+    key: 'keyring',
+    help: 'where its key is; default as Ceph finds it',
+  },
+];
+
+export const GRACE_OPTION: Option = {
+  name: 'secret-grace',
+  value: 'SECONDS',
+  key: 'secret_grace',
+  help: 'how long after its expiration a secret of a cluster that is away is kept',
+  default: '86400',
+};
+
+export interface ClusterConfig {
+  readonly names: readonly EntityName[];
+  readonly monHost: string | undefined;
+  readonly keyring: string | undefined;
+}
+
+/** What CLUSTER_OPTIONS say; undefined if they say nothing. Throws ConfigError. */
+export function clusterConfig(settings: Settings): ClusterConfig | undefined {
+  const monHost = settings.text('mon-host');
+  const texts = settings.list('name') ?? [];
+  if (texts.length === 0) {
+    if (monHost === undefined) return undefined;
+    throw new ConfigError('config.value', '"--mon-host" needs "--name": an entity to log in as');
+  }
+  const names = texts.map((text) => {
+    const name = parseEntityName(text);
+    if (name === undefined) throw settings.wrong('name', 'TYPE.ID, as osd.0');
+    return name;
+  });
+  return { names, monHost, keyring: settings.text('keyring') };
+}
+
+export interface ClusterContext {
+  readonly engine: Engine;
+  readonly io: Io;
+  /** Takes a connection without encryption; nothing secret goes over it. */
+  readonly allowCrc?: boolean;
+  /** A cluster that does not answer is an error as well. */
+  readonly mustAnswer?: boolean;
+  readonly log?: (record: LogRecord) => void;
+}
+
+/** A client that has begun to look for a monitor. Throws MonError, FileError. */
+export async function connectAs(
+  name: EntityName,
+  { monHost, keyring }: Omit<ClusterConfig, 'names'>,
+  { engine, io, allowCrc = false, log }: ClusterContext,
+): Promise<MonClient> {
+  const options = { name, ...(keyring && { keyring }), ...(monHost && { monHost }) };
+  const { conf, key } = findClientKey(options, { env: io.env, ...(io.cwd && { cwd: io.cwd }) });
+  const hosts = await parseMonHost(conf.get('mon_host') ?? '', resolveHost);
+  const sealer = engineSealer(engine);
+  const level = (event: string): string => (event.endsWith('_failed') ? 'warn' : 'info');
+  const client = new MonClient({
+    ...{ sealer, random, clock, name, key, hosts, allowCrc, fsid: conf.get('fsid') },
+    ...(log && {
+      log: (record) => log({ level: level(String(record.event)), ...record } as LogRecord),
+    }),
+  });
+  client.start();
+  return client;
+}
+
+export interface OpenCluster {
+  readonly ring: ClusterRing;
+  close(): Promise<void>;
+}
+
+/**
+ * The ring of a cluster's secrets, with its upkeep. A cluster that refuses us is MonError; one that
+ * does not answer is asked again and again, and the ring is empty until then.
+ */
+export async function openClusterRing(
+  config: ClusterConfig,
+  graceNs: bigint,
+  context: ClusterContext,
+): Promise<OpenCluster> {
+  const ring = new ClusterRing(context.engine, graceNs);
+  const clients: MonClient[] = [];
+  const sources: RotatingSource[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(clients.map((client) => client.stop()));
+    await Promise.all(sources.map((source) => source.stop()));
+  };
+  try {
+    for (const name of config.names) {
+      const service = rotatingService(name);
+      if (service === undefined) {
+        const words = `${formatEntityName(name)} has no rotating secrets: it is no osd, mds or mgr`;
+        throw new ConfigError('config.value', words);
+      }
+      const client = await connectAs(name, config, context);
+      clients.push(client);
+      const { log } = context;
+      sources.push(
+        new RotatingSource({
+          ...{ client, ring, service, clock },
+          ...(log && { log: (record) => log({ level: 'info', ...record } as LogRecord) }),
+        }),
+      );
+    }
+    const { mustAnswer = false } = context;
+    const starts = sources.map((source) => source.start());
+    await Promise.all(mustAnswer ? starts : starts.map((start) => start.catch(unlessAway)));
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { ring, close };
+}
+
+/** What more time cannot mend is thrown. */
+function unlessAway(error: unknown): void {
+  if (error instanceof MonError && AWAY.includes(error.code)) return;
+  throw error;
+}
+
+async function resolveHost(name: string): Promise<readonly string[]> {
+  const found = await lookup(name, { all: true });
+  return found.map(({ address }) => address);
+}
+
+function clock(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
+}
+
+function random(n: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(n));
+}
+
+const AWAY: readonly string[] = ['mon.closed', 'mon.timeout', 'mon.unreachable'];
