@@ -14,6 +14,14 @@ export {
   setCipher,
   withCipher,
 } from './cipherpolicy.ts';
+export {
+  type Caller,
+  type CommandArgs,
+  type CommandDeps,
+  type CommandReply,
+  type CommandRequest,
+  runCommand,
+} from './commands.ts';
 export { type ExchangeKeys, Exchanges } from './exchange.ts';
 export { GlobalIds } from './globalid.ts';
 export type { CephxAnswer, Issuer } from './issuer.ts';
