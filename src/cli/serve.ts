@@ -6,12 +6,10 @@ import { resolve } from 'node:path';
 import process from 'node:process';
 import { LAYOUT_SESSIONS_MAX } from '../../assembly/abi.ts';
 import { Engine } from '../engine/engine.ts';
+import type { Policy } from '../engine/types.ts';
 import { CephgateError, ConfigError } from '../errors.ts';
 import { createApp } from '../http/app.ts';
-import { parseTokens, type TokenEntry } from '../http/callers.ts';
 import { type AppDeps, BODY_LIMITS, type LogRecord, type SecretRing } from '../http/deps.ts';
-import { exists, makePrivateDirectory, readPrivateFile, writePrivateFile } from '../http/files.ts';
-import { type AppDeps, BODY_LIMITS, type LogRecord } from '../http/deps.ts';
 import { exists, makePrivateDirectory, writePrivateFile } from '../http/files.ts';
 import { openFramesSocket } from '../http/framesocket.ts';
 import { type ListenAddress, listen, type OpenListener, parseListen } from '../http/listen.ts';
@@ -37,7 +35,6 @@ import {
   openAdministration,
 } from './serveadmin.ts';
 import { policyOf, refuseTogether, SERVE_OPTIONS, settingsOf } from './settings.ts';
-import { policyOf, SERVE_OPTIONS, settingsOf } from './settings.ts';
 import { SystemdNotifier } from './systemdnotify.ts';
 
 export const SERVE_HELP: string = `usage: cephgate serve [FLAGS]
@@ -79,11 +76,8 @@ interface ServeConfig extends LiveConfig {
   readonly framesPath: string | undefined;
   readonly admin: AdminConfig | undefined;
   readonly allowHosts: readonly string[];
-  readonly tokenFile: string | undefined;
-  readonly secretsFile: string | undefined;
   readonly cluster: ClusterConfig | undefined;
   readonly graceNs: bigint;
-  readonly policy: Partial<Policy>;
   readonly sign: boolean;
   readonly allowUnchallengedVerdict: boolean;
   readonly observe: ObserveConfig;
@@ -153,12 +147,11 @@ interface Sidecar {
 async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
   const log = createLogger({ write: (line) => io.err(line), clock });
   hardenProcess(log);
-  const { policy, sign, allowUnchallengedVerdict, listening } = config;
   makePrivateDirectory(config.data);
   const engine = await Engine.create();
   const ring = await openRing(config, engine, io, log);
   try {
-    return await startWith(config, { engine, log, ...ring });
+    return await startWith(config, { io, engine, log, ...ring });
   } catch (error) {
     await ring.close();
     throw error;
@@ -166,13 +159,14 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
 }
 
 interface Parts extends OpenRing {
+  readonly io: Io;
   readonly engine: Engine;
   readonly log: (record: LogRecord) => void;
 }
 
 async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
-  const { policy, sign, allowUnchallengedVerdict } = config;
-  const { engine, log, ring, close: closeRing } = parts;
+  const { policy, sign, allowUnchallengedVerdict, listening } = config;
+  const { io, engine, log, ring, close: closeRing } = parts;
   const state = new State({
     keys: loadStateKeys(`${config.data}/state.key`, clock(), random),
     random,
@@ -212,7 +206,6 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
       void notifier.stopping();
       await drain([...all, ...(admin ? [admin] : [])], listening, hurried);
       clearInterval(timer);
-      await Promise.all([...all, ...(admin ? [admin] : [])].map((each) => each.close(DRAIN_MS)));
       await closeRing();
       await observe.close();
       await notifier.close();
@@ -283,30 +276,8 @@ async function openRing(
   return { ring, close };
 }
 
-/** Reads the files again. What cannot be read leaves all as it was. */
-function reload(
-  config: ServeConfig,
-  ring: SecretRing,
-  tokens: TokenEntry[] | undefined,
-  log: (record: LogRecord) => void,
-): void {
-  try {
-    const secrets =
-      config.secretsFile === undefined ? undefined : readSecretsFile(config.secretsFile);
-    const fresh = config.tokenFile === undefined ? [] : readTokens(config.tokenFile);
-    if (secrets !== undefined && ring instanceof StaticRing) ring.replace(secrets, clock());
-    // In place: the listeners hold this very list.
-    tokens?.splice(0, tokens.length, ...fresh);
-    log({ level: 'info', event: 'reload', secrets: ring.size, snapshot: ring.snapshot.toString() });
-  } catch (error) {
-    log({ level: 'error', event: 'reload', message: messageOf(error) });
-  }
-}
-
-function readTokens(path: string): TokenEntry[] {
-  return parseTokens(readPrivateFile(path), path);
 /** Secrets of our own are not read again: nobody else writes them. */
-function liveSecrets(ring: StaticRing | RotatingRing): Pick<LiveParts, 'replaceSecrets' | 'facts'> {
+function liveSecrets(ring: SecretRing): Pick<LiveParts, 'replaceSecrets' | 'facts'> {
   return {
     replaceSecrets:
       ring instanceof StaticRing ? (secrets) => ring.replace(secrets, clock()) : undefined,
