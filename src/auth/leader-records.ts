@@ -60,6 +60,9 @@ export const ASKS: RecordKind<string, AskRecord> = kind({
   },
 });
 
+/** All of these keys begin with it: of no meaning to instances that start later. */
+export const INSTANCE_RECORDS: Uint8Array = new TextEncoder().encode('rotation/');
+
 interface Parts<T> {
   readonly name: string;
   readonly write: (out: ValueWriter, record: T) => void;

@@ -16,6 +16,7 @@ import { EXIT_TROUBLE, EXIT_USAGE, EXIT_YES, type Io } from './io.ts';
 import { parseFlags, refuseWords } from './options.ts';
 import { secretsCommand } from './secrets.ts';
 import { serveCommand } from './serve.ts';
+import { storeCommand } from './store.ts';
 import { systemdCommand } from './systemd.ts';
 import { verifyCommand } from './verify.ts';
 
@@ -76,6 +77,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   auth: 'ceph auth, argument for argument: users and their keys and caps',
   authtool: 'ceph-authtool, argument for argument',
   ceph: 'ceph, argument for argument, as far as it is about users; and "ceph status"',
+  store: 'moves a store, compares two, makes the key that seals one in etcd',
   secrets: 'fetches the rotating secrets of a real cluster',
   config: 'shows the settings and where they came from',
   systemd: 'prints a unit for systemd',
@@ -95,6 +97,7 @@ const COMMANDS: Readonly<Record<string, { readonly run: Command }>> = {
   ceph: {
     run: (argv, io) => (argv[0] === 'status' ? cephStatusCommand : cephCommand)(argv, io),
   },
+  store: { run: storeCommand },
   secrets: { run: secretsCommand },
   config: { run: configCommand },
   systemd: { run: systemdCommand },

@@ -9,6 +9,7 @@ import { LISTEN_OPTIONS } from './configlisten.ts';
 import { OBSERVE_OPTIONS } from './observing.ts';
 import type { Flags, Option } from './options.ts';
 import { Settings } from './options.ts';
+import { ETCD_OPTIONS } from './storeplace.ts';
 
 export const CONFIG_OPTION: Option = {
   name: 'config',
@@ -76,9 +77,10 @@ export const SERVE_OPTIONS: readonly Option[] = [
     name: 'store',
     value: 'ADDRESS',
     key: 'store',
-    help: 'where the entities are: sqlite:PATH or memory:',
+    help: 'where the entities are: sqlite:PATH, etcd:https://HOST:PORT,... or memory:',
     default: 'sqlite:DIR/cephgate.db',
   },
+  ...ETCD_OPTIONS,
   {
     name: 'admin-listen',
     value: 'unix:PATH',
