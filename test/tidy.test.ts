@@ -27,7 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   mon: ['cephx', 'engine', 'keyring'],
   frames: [],
   client: ['engine', 'frames'],
-  // What is told of the sidecar knows its types, and the sidecar tells it: one thing in two folders.
+  // The sidecar tells it what happens, and it knows the types of the sidecar.
   observe: ['cephx', 'engine', 'http'],
   http: ['auth', 'caps', 'cephx', 'engine', 'frames', 'keyring', 'mon', 'observe', 'store'],
   cli: ['auth', 'caps', 'cephx', 'engine', 'http', 'keyring', 'mon', 'observe', 'store'],
