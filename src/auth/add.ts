@@ -4,7 +4,15 @@ import { equalBytes } from '../cephx/denc.ts';
 import { type EntityName, formatEntityName } from '../cephx/protocol.ts';
 import { KeyRing, type KeyRingEntity, KeyRingError } from '../keyring/keyring.ts';
 import { capsOf, firstDifference } from './capwords.ts';
-import { type Call, type CommandReply, done, EEXIST, EINVAL, Refusal } from './command.ts';
+import {
+  type Call,
+  type CommandReply,
+  committed,
+  done,
+  EEXIST,
+  EINVAL,
+  Refusal,
+} from './command.ts';
 import { TEXTS } from './commandtexts.ts';
 import { keyringText, keyText } from './get.ts';
 import { keyTypeOf, newKey } from './keytypes.ts';
@@ -28,7 +36,7 @@ export async function add(call: Call, name: EntityName): Promise<CommandReply> {
     if (existing !== undefined) return refuseOther(call, name, existing, section, caps);
     return { entity: { key: section?.key ?? newKey(call, type), caps } };
   });
-  return done(added ? TEXTS.addedKey(formatEntityName(name)) : '');
+  return added ? committed(TEXTS.addedKey(formatEntityName(name))) : done();
 }
 
 export async function getOrCreate(call: Call, name: EntityName): Promise<CommandReply> {

@@ -3,7 +3,7 @@
 import { type EntityName, formatEntityName } from '../cephx/protocol.ts';
 import type { KeyRingEntity } from '../keyring/keyring.ts';
 import { capsOf } from './capwords.ts';
-import { type Call, type CommandReply, done, ENOENT, Refusal } from './command.ts';
+import { type Call, type CommandReply, committed, ENOENT, Refusal } from './command.ts';
 import { TEXTS } from './commandtexts.ts';
 import { keyringText } from './get.ts';
 import { refuseLastAdmin, refuseLesserAdmin } from './guardrails.ts';
@@ -21,5 +21,5 @@ export async function caps(call: Call, name: EntityName): Promise<CommandReply> 
   });
   // Since 2023 the command answers with the keyring.
   const output = call.release === 16 ? '' : keyringText(call, name, entity!);
-  return done(TEXTS.updatedCaps(text), output);
+  return committed(TEXTS.updatedCaps(text), output);
 }

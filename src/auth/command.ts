@@ -90,6 +90,11 @@ export function done(status = '', output = ''): CommandReply {
   return { retcode: 0, status, output };
 }
 
+/** Ceph: when a change is committed, only the first line of what it says is sent. */
+export function committed(status: string, output = ''): CommandReply {
+  return done(status.split('\n', 1)[0], output);
+}
+
 /** Prints data in the format that was asked for; `plain` is what it is without one. */
 export function printed(call: Call, plain: () => string, node: () => Node): string {
   return call.format === undefined ? plain() : formatNode('auth', node(), call.format);
