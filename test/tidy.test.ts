@@ -11,8 +11,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const GENERATED = /^src\/engine\/wasm-\w+\.ts$/;
 const LINE_MAX = 100;
 const FILE_MAX = 500;
-/** An address, the title of a test, or an expression that is alone on its line. */
-const UNBREAKABLE = /https?:\/\/|^ *(test|it|describe)\(['"`]|^ *(\/\^|`[^`]*`,?$)/;
+/** An address, the title of a test, or a text or expression that is alone on its line. */
+const UNBREAKABLE = /https?:\/\/|^ *(test|it|describe)\(['"`]|^ *(\/\^|`[^`]*`,?$|help: '[^']*',$)/;
 /** Constants only: the one place for all numbers of the ABI. */
 const LONG_FILES = ['assembly/abi.ts'];
 
