@@ -29,6 +29,7 @@ beforeAll(async () => {
 afterEach(() => kit.end());
 
 const seed = seedOf(20261206);
+const SLOW = { ...QUICK, loginMs: 6_000, requestMs: 6_000 };
 const FAST = { ...QUICK, loginMs: 150, requestMs: 400 };
 
 describe('what our client insists on', () => {
@@ -99,10 +100,13 @@ describe('what our client insists on', () => {
   it('takes no more than 16 MiB a segment from an authenticated monitor', async () => {
     // Sealed by the monitor itself: the frame's lengths are true.
     const data = new Uint8Array(16_777_217);
-    const error = await failureOf({
-      twist: (at) =>
-        at === 'message' ? { tag: 17, segments: [new Uint8Array(41), data] } : undefined,
-    });
+    const error = await failureOf(
+      {
+        twist: (at) =>
+          at === 'message' ? { tag: 17, segments: [new Uint8Array(41), data] } : undefined,
+      },
+      SLOW,
+    );
     expect(error.message).toContain('segment 1 of 16777217 bytes');
   });
 
@@ -243,9 +247,9 @@ describe('a monitor that floods', () => {
 });
 
 /** Why a login with such a monitor fails. */
-async function failureOf(options: Partial<FakeOptions>): Promise<Error> {
+async function failureOf(options: Partial<FakeOptions>, timing = FAST): Promise<Error> {
   const monitor = await kit.monitor(options);
-  const client = kit.client([monitor], { timing: FAST });
+  const client = kit.client([monitor], { timing });
   const answer = client.fetchRotating().catch(() => undefined);
   await until(() => client.lastError !== undefined);
   const error = client.lastError!;

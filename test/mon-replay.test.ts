@@ -2,18 +2,12 @@
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ENTITY_TYPE_AUTH } from '../assembly/abi.ts';
-import { CephxClientHandler } from '../src/cephx/client.ts';
 import { CryptoKey } from '../src/cephx/cryptokey.ts';
-import { Reader, Writer } from '../src/cephx/denc.ts';
-import { parseEntityName } from '../src/cephx/protocol.ts';
+import { Reader } from '../src/cephx/denc.ts';
 import { openRotatingSecrets, openTicketReply } from '../src/cephx/ticket.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { encodeBanner } from '../src/mon/banner.ts';
-import { ClientConnection, type ConnectionEvent } from '../src/mon/connection.ts';
 import * as control from '../src/mon/control.ts';
-import { crcFraming, type Framing, LIMITS_AFTER_AUTH, secureFraming } from '../src/mon/frame.ts';
-import { FrameReader } from '../src/mon/framereader.ts';
-import { gcmStreams, type Revision } from '../src/mon/gcm.ts';
 import {
   MSG_AUTH_REPLY,
   MSG_MON_COMMAND_ACK,
@@ -23,7 +17,8 @@ import {
   openMessage,
 } from '../src/mon/message.ts';
 import { engineSealer } from '../src/sealer.ts';
-import type { RecordedSession, SessionFile, StreamRecord } from './mon-vectors.ts';
+import { Cursor, recordedBytes, replayClient } from './mon-recorded.ts';
+import type { RecordedSession, SessionFile } from './mon-vectors.ts';
 import { fromHex, loadVectors, toHex } from './twin/load.ts';
 
 let engine: Engine;
@@ -101,17 +96,19 @@ describe.each(
   ),
 )('our client in %s', (_, session) => {
   it('says what the recorded one said, and understands the monitor', () => {
-    const { sent, handler } = replayClient(session, 1 << 20);
+    const { sent, handler } = replayClient(engineSealer(engine), session, 1 << 20);
     expect(sent).toBe(recordedBytes(session, 'client'));
     expect(`${handler.tickets.globalId}`).toBe(session.global_id);
   });
 
   it('does so when the bytes come one by one', () => {
-    expect(replayClient(session, 1).sent).toBe(recordedBytes(session, 'client'));
+    expect(replayClient(engineSealer(engine), session, 1).sent).toBe(
+      recordedBytes(session, 'client'),
+    );
   });
 
   it('opens what the messages hold', () => {
-    const { events, handler } = replayClient(session, 1 << 20);
+    const { events, handler } = replayClient(engineSealer(engine), session, 1 << 20);
     expect(events[0]).toEqual({ kind: 'open', isSecure: session.mode === 'secure' });
     const { sessionKey } = handler.tickets.held(ENTITY_TYPE_AUTH)!;
     expect(sessionKey.toBase64()).toBe(session.auth_session_key);
@@ -143,80 +140,6 @@ describe.each(
   });
 });
 
-/** Frames of one direction of a recorded session. */
-class Cursor {
-  readonly reader = new FrameReader();
-  readonly #clear: Framing;
-  readonly #secure: Framing | undefined;
-
-  constructor(session: RecordedSession, from: 'client' | 'server') {
-    const revision: Revision = session.protocol === 'msgr2.1' ? 1 : 0;
-    this.#clear = crcFraming(revision);
-    if (session.mode === 'crc') return;
-    const secret = fromHex(session.connection_secret);
-    // What one side sends, that side seals and the other one opens: two states of one stream.
-    const { send } = gcmStreams(secret, from, revision);
-    const { receive } = gcmStreams(secret, from === 'client' ? 'server' : 'client', revision);
-    this.#secure = secureFraming(revision, { send, receive });
-  }
-
-  framing(record: StreamRecord): Framing {
-    return record.units === undefined ? this.#clear : this.#secure!;
-  }
-
-  read(bytes: Uint8Array, record: StreamRecord) {
-    this.reader.push(bytes);
-    const read = this.reader.frame(this.framing(record), LIMITS_AFTER_AUTH);
-    if (read === undefined) throw new Error('the frame is not whole');
-    return read.value;
-  }
-}
-
-/** Lets our client talk to the recorded monitor. */
-function replayClient(session: RecordedSession, pieceLen: number) {
-  const { stream } = session;
-  const decoded = (frame: string) => stream.find((each) => each.frame === frame)!.decoded!;
-  const sealer = engineSealer(engine);
-  const challenge = new Writer().u64(BigInt(session.client_challenge)).finish();
-  const handler = new CephxClientHandler({
-    sealer,
-    clock: () => 0n,
-    random: () => challenge,
-    name: parseEntityName(session.entity)!,
-    key: CryptoKey.fromBase64(session.key),
-  });
-  const addresses = decoded('CLIENT_IDENT').addrs as { nonce: number }[];
-  const connection = new ClientConnection({
-    sealer,
-    handler,
-    target: { type: 'v2', nonce: 0, ...session.monitor },
-    nonce: addresses[0]!.nonce,
-    modes: [session.mode === 'crc' ? control.MODE_CRC : control.MODE_SECURE],
-    entityType: Number(decoded('HELLO').entity_type),
-    messageFlags: 1,
-  });
-  let sent = toHex(connection.takeOutput());
-  const events: ConnectionEvent[] = [];
-  for (const record of stream) {
-    if (record.from === 'server') {
-      const bytes = fromHex(record.bytes);
-      for (let at = 0; at < bytes.length; at += pieceLen) {
-        events.push(...connection.receive(bytes.subarray(at, at + pieceLen)));
-        sent += toHex(connection.takeOutput());
-      }
-    } else if (record.tag === control.TAG_KEEPALIVE2) {
-      connection.sendKeepalive(fromHex(record.segments![0]!));
-      sent += toHex(connection.takeOutput());
-    } else if (record.tag === control.TAG_MESSAGE) {
-      const message = openMessage({ tag: 17, segments: record.segments!.map(fromHex) });
-      const { type, version, compatVersion, tid, front, data } = message;
-      connection.send({ type, version, compatVersion, tid, front, data });
-      sent += toHex(connection.takeOutput());
-    }
-  }
-  return { sent, events, handler };
-}
-
 interface RecordedAck {
   readonly name?: string;
   readonly header: { readonly tid: string };
@@ -228,10 +151,6 @@ interface RecordedAck {
 function acks({ stream }: RecordedSession): readonly RecordedAck[] {
   const all = stream.map(({ decoded }) => decoded as unknown as RecordedAck | undefined);
   return all.filter((each): each is RecordedAck => each?.name === 'MMonCommandAck');
-}
-
-function recordedBytes({ stream }: RecordedSession, from: string): string {
-  return stream.flatMap((each) => (each.from === from ? [each.bytes] : [])).join('');
 }
 
 function label({ protocol, mode, entity }: RecordedSession): string {

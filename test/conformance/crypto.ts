@@ -13,6 +13,7 @@ import { DecodeError, foldWords } from '../../src/cephx/denc.ts';
 import { fromHex, toHex } from '../twin/load.ts';
 import { deriveKey, twinSealer } from '../twin/sealer.ts';
 import { captureOps } from './captures.ts';
+import { gcmVector } from './msgr2.ts';
 import type { Check, Report } from './report.ts';
 import { agree, BY_CEPHX, BY_ENGINE, type Rig } from './rig.ts';
 
@@ -50,6 +51,7 @@ const OPS: Readonly<Record<string, VectorOp>> = {
   sha384: hashOp(abi.PRIMITIVE_SHA384, 'digest', (_, data) => sha384(data)),
   'hmac-sha256': hashOp(abi.PRIMITIVE_HMAC_SHA256, 'mac', (key, data) => hmac(sha256, key, data)),
   'hmac-sha384': hashOp(abi.PRIMITIVE_HMAC_SHA384, 'mac', (key, data) => hmac(sha384, key, data)),
+  'aes-128-gcm': gcmVector,
   'rfc8009-kdf': kdf,
   'rfc8009-checksum': checksum,
   'cephx-aes': (rig, check, vector) => seal(rig, check, vector, abi.KEY_TYPE_AES),

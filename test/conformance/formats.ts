@@ -1,6 +1,7 @@
 /** Which runner a file is for, by its `format` or its shape. */
 
 import type { LabFile } from '../lab.ts';
+import type { SessionFile } from '../mon-vectors.ts';
 import type { TranscriptCase } from '../transcript.ts';
 import { type AcceptFile, type CapCase, runAccept, runCapCases } from './caps.ts';
 import { runVectors, type VectorFile } from './crypto.ts';
@@ -13,6 +14,7 @@ import {
   runOsdEnforcement,
 } from './enforcement.ts';
 import { type MonTranscript, runMonTranscript } from './montranscript.ts';
+import { runMsgr2 } from './msgr2.ts';
 import { type CasesFile, type ObservedFile, runCases, runObserved } from './observed.ts';
 import type { Report } from './report.ts';
 import type { Rig } from './rig.ts';
@@ -60,5 +62,6 @@ const RUNNERS: Readonly<Record<string, Runner>> = {
   'caps-accept/1': (rig, report, file: AcceptFile) => runAccept(rig, report, file),
   'network-match/1': (rig, report, file: NetworkFile) => runNetwork(rig, report, file),
   'osd-enforcement/1': (rig, report, file: OsdFile) => runOsdEnforcement(rig, report, file),
+  'msgr2-session/1': (rig, report, file: SessionFile) => runMsgr2(rig, report, file),
   'mds-enforcement/1': (rig, report, file: MdsFile) => runMdsEnforcement(rig, report, file),
 };
