@@ -39,13 +39,16 @@ export interface UnitOptions {
 export function systemdUnit(command: readonly string[], options: UnitOptions): string {
   const config = options.config === undefined ? [] : ['--config', options.config];
   const serve = ['serve', '--data', '%S/cephgate'];
-  const listen = ['--listen', 'unix:%t/cephgate/cephgate.sock', '--drain-delay', '0'];
+  const listen = ['--listen', 'unix:%t/cephgate/cephgate.sock'];
   const words = [...command.map(escaped), ...serve, ...listen, ...config.map(escaped)];
   const group =
     options.group === undefined
       ? '# Group=ceph lets the processes of that group connect to the socket.'
       : `Group=${options.group}`;
-  return UNIT.replace('@EXEC@', words.join(' ')).replace('@GROUP@', group);
+  // Below a home the program could not be started, were homes hidden from it.
+  const atHome = command.some((word) => /^\/(?:home|root|run\/user)\//.test(word));
+  const parts = { EXEC: words.join(' '), GROUP: group, HOME: atHome ? 'read-only' : 'yes' };
+  return UNIT.replaceAll(/@(EXEC|GROUP|HOME)@/g, (_, name: keyof typeof parts) => parts[name]);
 }
 
 function commandLine(): string[] {
@@ -71,7 +74,8 @@ Prints a unit for systemd: cephgate systemd > /etc/systemd/system/cephgate.servi
 
 ${formatOptions(OPTIONS)}`;
 
-// MemoryDenyWriteExecute is not here: the compiler of the runtime writes code and runs it.
+// MemoryDenyWriteExecute is not here: the compiler of the runtime writes code and runs it. Nor is
+// ~@resources: the runtime asks for its limits with the call that also sets them.
 // NotifyAccess=all: it is the program systemd-notify that speaks, a child of ours.
 const UNIT = `[Unit]
 Description=cephx verification sidecar
@@ -107,7 +111,7 @@ AmbientCapabilities=
 ProtectProc=invisible
 ProcSubset=pid
 ProtectSystem=strict
-ProtectHome=yes
+ProtectHome=@HOME@
 PrivateTmp=yes
 PrivateDevices=yes
 PrivateMounts=yes
@@ -126,7 +130,7 @@ LockPersonality=yes
 KeyringMode=private
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources @debug @mount
+SystemCallFilter=~@privileged
 SystemCallErrorNumber=EPERM
 
 [Install]
