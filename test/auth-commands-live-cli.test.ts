@@ -1,0 +1,185 @@
+/** Seeded command lines: `cephgate ceph` on a store against the installed `ceph` on a monitor. */
+
+import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cephCommand } from '../src/cli/auth.ts';
+import { storeBackend } from '../src/cli/authbackend.ts';
+import { MemoryStore } from '../src/store/memory.ts';
+import { load, monKeyring } from './auth-kit.ts';
+import { CEPH_INSTALL, Cluster, cephMissing } from './ceph.ts';
+import { Rng, seedOf } from './rng.ts';
+
+const seed = seedOf(Date.now() & 0x7fffffff);
+const RUNS = Number(process.env.AUTH_RUNS ?? 40);
+const KEY = 'AQBwZWxgAAAAABAAAAECAwQFBgcICQoLDA0ODw==';
+const USERS =
+  `[client.a]\n\tkey = ${KEY}\n\tcaps mon = "allow rx"\n` +
+  `[client.b]\n\tkey = ${KEY}\n\tcaps osd = "allow *"\n` +
+  `[osd.9]\n\tkey = ${KEY}\n\tcaps mon = "allow r"\n`;
+
+interface Ran {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+  readonly files: Readonly<Record<string, string>>;
+}
+
+describe.skipIf(cephMissing('ceph-mon', 'ceph'))(`ceph of Ceph 16 (${CEPH_INSTALL})`, () => {
+  let cluster: Cluster;
+  let conf: string;
+  let monKey: string;
+  let start: string;
+
+  beforeAll(async () => {
+    cluster = await Cluster.start();
+    // Two programs at once cannot have the same admin socket, and say so.
+    const lines = fs.readFileSync(cluster.conf, 'utf8').split('\n');
+    conf = join(cluster.dir, 'client.conf');
+    fs.writeFileSync(conf, lines.filter((line) => !/^admin.socket/.test(line)).join('\n'));
+    monKey = (await cluster.command({ prefix: 'auth get-key', entity: 'mon.' })).out;
+    const file = join(cluster.dir, 'users');
+    fs.writeFileSync(file, USERS);
+    real(['auth', 'import', '-i', file]);
+    start = (await cluster.command({ prefix: 'auth export' })).out;
+    fs.writeFileSync(join(cluster.dir, 'users.keyring'), USERS);
+  }, 120_000);
+
+  afterAll(async () => {
+    await cluster?.stop();
+  });
+
+  it(`takes ${RUNS} command lines alike (seed ${seed})`, { timeout: 600_000 }, async () => {
+    const rng = new Rng(seed);
+    for (let run = 0; run < RUNS; run++) {
+      const argv = commandLine(rng, join(cluster.dir, 'users.keyring'));
+      const theirs = real(argv);
+      expect({ argv, ...(await ours(argv)) }).toEqual({ argv, ...theirs });
+    }
+  });
+
+  function real(argv: readonly string[]): Ran {
+    return inFolder((cwd) => {
+      const { status, stdout, stderr } = spawnSync('ceph', argv, {
+        cwd,
+        env: {
+          PATH: process.env.PATH ?? '',
+          LC_ALL: 'C.UTF-8',
+          HOME: cwd,
+          CEPH_CONF: conf,
+        },
+        encoding: 'utf8',
+        input: '',
+      });
+      return { code: status, out: stdout, err: lastIfLogged(stderr), files: filesIn(cwd) };
+    });
+  }
+
+  async function ours(argv: readonly string[]): Promise<Ran> {
+    const store = new MemoryStore();
+    await load(store, start);
+    const cwd = fs.mkdtempSync(join(cluster.dir, 'run-'));
+    let [out, err] = ['', ''];
+    const env = { HOME: cwd, CEPH_CONF: conf };
+    const io = {
+      env: { ...env, CEPHGATE_RELEASE: '16', CEPHGATE_GUARD: 'off' },
+      cwd,
+      out: (text: string) => {
+        out += text;
+      },
+      err: (text: string) => {
+        err += text;
+      },
+      readInput: async () => new Uint8Array(0),
+    };
+    const code = await cephCommand(argv, io, (line, like, around) =>
+      storeBackend(store, monKeyring(monKey), line, like, around),
+    );
+    const files = filesIn(cwd);
+    fs.rmSync(cwd, { recursive: true });
+    return { code, out, err: lastIfLogged(err), files };
+  }
+
+  function inFolder<T>(use: (cwd: string) => T): T {
+    const cwd = fs.mkdtempSync(join(cluster.dir, 'run-'));
+    try {
+      return use(cwd);
+    } finally {
+      fs.rmSync(cwd, { recursive: true });
+    }
+  }
+});
+
+function filesIn(cwd: string): Record<string, string> {
+  const names = fs.readdirSync(cwd).sort();
+  return Object.fromEntries(names.map((name) => [name, fs.readFileSync(join(cwd, name), 'utf8')]));
+}
+
+/** Of what the library says at a login that fails, only the last line is a contract. */
+function lastIfLogged(text: string): string {
+  const last = text.trimEnd().split('\n').at(-1) ?? '';
+  return last.startsWith('[errno ') ? last : text;
+}
+
+/** Commands that change nothing, or nothing to print: the map stays the same for all runs. */
+function commandLine(rng: Rng, keyring: string): readonly string[] {
+  const words = ['auth', ...rng.pick(WORDS)];
+  const options: string[][] = [];
+  if (rng.chance(0.5))
+    options.push(['-f', rng.pick(['json', 'json-pretty', 'xml', 'plain', 'yaml'])]);
+  if (rng.chance(0.1)) options.push(['--format=xml-pretty']);
+  if (rng.chance(0.2)) options.push(['-o', rng.pick(['o', 'no/o', '-', '.'])]);
+  if (rng.chance(0.1)) options.push(['-i', rng.pick(['none', '.', keyring])]);
+  if (rng.chance(0.3)) options.push(rng.pick(LOGINS(keyring)));
+  const line = [...words];
+  for (const option of options) line.splice(rng.pick([0, line.length]), 0, ...option);
+  return line;
+}
+
+const LOGINS = (keyring: string): readonly string[][] => [
+  ['-n', 'client.a', '-k', keyring],
+  ['--id=a', `--keyring=${keyring}`],
+  ['--user', 'b', '--keyring', keyring],
+  ['--name', 'osd.9', '--key', KEY],
+  ['-n', 'client.ghost', '--key', KEY],
+  ['-n', 'a'],
+];
+
+const WORDS: readonly (readonly string[])[] = [
+  ...[['ls'], ['list'], ['export'], ['export', 'client.a'], ['get', 'client.a'], ['get']],
+  ...[
+    ['get', 'client.zz'],
+    ['get', 'x'],
+    ['get', ''],
+    ['get', 'client.a', 'b'],
+    ['get', 'client.é'],
+  ],
+  ...[['get-key', 'osd.9'], ['print-key', 'mon.'], ['print_key', '--entity=client.a'], []],
+  ...[['l'], ['g'], ['nosuch'], ['ls', 'x', "y'z"], ['rm'], ['rm', 'client.zz'], ['del', 'x']],
+  ...[
+    ['caps', 'client.a'],
+    ['caps', 'client.a', 'mon'],
+    ['caps', 'client.zz', 'mon', 'bad'],
+  ],
+  ...[['add', 'client.a', 'mon', 'allow rx'], ['add', 'client.a'], ['add'], ['get-or-create']],
+  ...[
+    ['get-or-create', 'client.a'],
+    ['get-or-create', 'client.a', 'mon', 'allow rw'],
+  ],
+  ...[['get-or-create-key', 'client.b', 'osd', 'allow *'], ['import', 'x'], ['import']],
+  ...[
+    ['get-key', '--', 'client.a'],
+    ['caps', 'client.a', 'mon', 'allow rx'],
+    ['rotate', 'x'],
+  ],
+  ...[
+    ['caps', 'client.a', '--caps', 'mon', 'allow rx'],
+    ['get', '--entity', 'client.a'],
+  ],
+  ...[
+    ['get', '--nosuch', 'client.a'],
+    ['get', 'client.a', '--entity', 'client.b'],
+  ],
+];
