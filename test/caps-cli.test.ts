@@ -125,7 +125,8 @@ describe('cephgate caps check and explain', () => {
     expect(out).toBe(
       'no: caps.no_matching_grant: nearest is grant 1, which fails on permission, ' +
         'no grant gives x\n' +
-        'grant 0  0-19: allow service osd w: service\ngrant 1  21-28: allow r: permission\n',
+        'grant 0  0-19: allow service osd w: service\n' +
+        'grant 1  21-28: allow r: permission (nearest)\n',
     );
     const json = await run([...words, '--read', '--json']);
     expect(json.code).toBe(0);

@@ -6,7 +6,6 @@
 import { readFileSync } from 'node:fs';
 import { runCase } from '../caps/cases.ts';
 import {
-  type CapsExplanation,
   type CapsService,
   explain,
   type Grants,
@@ -18,9 +17,12 @@ import {
 import { Engine } from '../engine/engine.ts';
 import { ConfigError, FileError } from '../errors.ts';
 import { codeOf } from '../http/files.ts';
+import { printAnswer } from './capsanswer.ts';
 import { capsRequest, REQUEST_OPTIONS } from './capsrequest.ts';
+import { type CapsSource, capsSource, SOURCE_OPTIONS, TEXT_OPTIONS } from './capssource.ts';
 import { EXIT_NO, EXIT_USAGE, EXIT_YES, type Io } from './io.ts';
 import { formatOptions, type Option, parseFlags, type Settings } from './options.ts';
+import { printable } from './request.ts';
 import { CONFIG_OPTION, settingsOf } from './settings.ts';
 
 const COMMON: readonly Option[] = [
@@ -34,24 +36,22 @@ const COMMON: readonly Option[] = [
   CONFIG_OPTION,
 ];
 
-const CAP_OPTIONS: readonly Option[] = [
-  { name: 'service', value: 'S', help: 'osd, mds, mon, mgr; or as a word' },
-  { name: 'caps', value: 'TEXT', help: 'the cap; or as a word, - for standard input' },
-];
-
 const OPTIONS: Readonly<Record<string, readonly Option[]>> = {
-  parse: [...CAP_OPTIONS, ...COMMON],
-  check: [...CAP_OPTIONS, ...REQUEST_OPTIONS, ...COMMON],
-  explain: [...CAP_OPTIONS, ...REQUEST_OPTIONS, ...COMMON],
+  parse: [...TEXT_OPTIONS, ...COMMON],
+  check: [...SOURCE_OPTIONS, ...REQUEST_OPTIONS, ...COMMON],
+  explain: [...SOURCE_OPTIONS, ...REQUEST_OPTIONS, ...COMMON],
   test: COMMON,
 };
 
 export const CAPS_HELP: string = `usage: cephgate caps parse SERVICE TEXT [FLAGS]
        cephgate caps check|explain SERVICE TEXT [--request JSON|FLAGS]
+       cephgate caps check|explain SERVICE --keyring FILE --name ENTITY [--request JSON|FLAGS]
+       cephgate caps check|explain --ticket F|- --secrets FILE [--request JSON|FLAGS]
        cephgate caps test FILE [FLAGS]
 
 Parses one cap as the service does; asks it whether an operation is allowed; explains the answer
-grant by grant; or runs a file of cases: a JSON list of {daemon, cap, parses, checks, ...}.
+grant by grant, for a text, an entity of a keyring, or the ticket in an authorizer; or runs a file
+of cases: a JSON list of {daemon, cap, parses, checks, ...}.
 Exit code: 0 yes, 1 no, 2 wrong usage, 3 trouble.
 
 ${formatOptions(OPTIONS.check!)}`;
@@ -77,19 +77,30 @@ export async function capsCommand(argv: readonly string[], io: Io): Promise<numb
   const settings = settingsOf(options, flags, io.env);
   const release = settings.oneOf('release', ['16', '20']) === '16' ? 16 : 20;
   if (name === 'test') return testFile(flags.words, release, settings.flag('json'), io);
-  const { service, text } = await capOf(flags.words, settings, io);
   const json = settings.flag('json');
-  if (name === 'parse') return parseOne(service, text, release, json, io);
-  const request = capsRequest(service, settings);
+  const source = await capsSource(flags.words, settings, io);
+  if (name === 'parse') return parseOne(source.service, source.text ?? '', release, json, io);
+  return answerOne(source, release, settings, { detailed: name === 'explain', json }, io);
+}
+
+async function answerOne(
+  source: CapsSource,
+  release: 16 | 20,
+  settings: Settings,
+  form: { readonly detailed: boolean; readonly json: boolean },
+  io: Io,
+): Promise<number> {
+  const { service, text, entity } = source;
+  const request = capsRequest(service, settings, entity);
+  if (text === undefined) return printAnswer(io, source, undefined, form) ? EXIT_YES : EXIT_NO;
   const parsed = parse(service, text, await optionsFor(service, release));
-  if (!parsed.ok) {
-    if (json) io.out(jsonText({ decision: false, reason: 'caps.unparsable', error: parsed.error }));
-    else complain(io, text, parsed.error, parsed.stop);
-    return EXIT_NO;
+  if (parsed.ok) {
+    return printAnswer(io, source, explain(parsed.grants, request), form) ? EXIT_YES : EXIT_NO;
   }
-  const answer = explain(parsed.grants, request);
-  printAnswer(answer, name === 'explain', json, io);
-  return answer.allowed ? EXIT_YES : EXIT_NO;
+  const { error, stop } = parsed;
+  if (form.json) io.out(jsonText({ decision: false, reason: 'caps.unparsable', error }));
+  else complain(io, text, entity === undefined ? error : printable(error), stop);
+  return EXIT_NO;
 }
 
 async function parseOne(
@@ -117,23 +128,6 @@ function parsedLines(grants: Grants): string {
   );
   const allowAll = isAllowAll(grants) ? 'yes' : 'no';
   return `canonical  ${print(grants)}\nallow all  ${allowAll}\n${list.join('')}`;
-}
-
-function printAnswer(answer: CapsExplanation, detailed: boolean, json: boolean, io: Io): void {
-  const { allowed, reason, grant = null, condition = null, missing = null, grants } = answer;
-  if (json) {
-    const decision = { decision: allowed, reason, grant, condition, missing };
-    io.out(jsonText(detailed ? { ...decision, grants } : decision));
-    return;
-  }
-  const at = grant === null ? '' : ` grant ${grant}`;
-  const lacks = missing === null ? '' : `, no grant gives ${missing}`;
-  const why = condition === null ? '' : `: nearest is${at}, which fails on ${condition}${lacks}`;
-  io.out(allowed ? `yes:${at === '' ? ' a mon always may' : at}\n` : `no: ${reason}${why}\n`);
-  if (!detailed) return;
-  for (const { grant: index, span, text, failed } of grants) {
-    io.out(`grant ${index}  ${span[0]}-${span[1]}: ${text}: ${failed ?? 'allows'}\n`);
-  }
 }
 
 async function testFile(
@@ -186,26 +180,6 @@ function parseCases(path: string, bytes: Uint8Array): readonly unknown[] {
   throw new FileError('file.content', `cannot read cases in "${path}": not a JSON list`);
 }
 
-async function capOf(
-  words: readonly string[],
-  settings: Settings,
-  io: Io,
-): Promise<{ service: CapsService; text: string | Uint8Array }> {
-  const left = [...words];
-  const service = settings.oneOf('service', SERVICES) ?? left.shift() ?? '';
-  if (!isService(service)) {
-    throw new ConfigError('config.value', `no service "${service}": osd, mds, mon, mgr`);
-  }
-  const text = settings.text('caps') ?? left.shift();
-  if (text === undefined) throw new ConfigError('config.value', 'the text of the cap is missing');
-  if (left.length > 0) throw new ConfigError('config.unknown', `unexpected word "${left[0]}"`);
-  return { service, text: text === '-' ? await io.readInput() : text };
-}
-
-function isService(name: string): name is CapsService {
-  return SERVICES.includes(name as CapsService);
-}
-
 /** Only osd and mds caps need the core. */
 async function optionsFor(
   service: CapsService,
@@ -219,7 +193,8 @@ async function optionsFor(
 function complain(io: Io, text: string | Uint8Array, error: string, stop: number): void {
   const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
   const utf8 = new TextDecoder();
-  const oneLine = (part: Uint8Array): string => utf8.decode(part).replace(/\p{Cc}/gu, ' ');
+  const oneLine = (part: Uint8Array): string =>
+    utf8.decode(part).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, ' ');
   const before = [...oneLine(bytes.subarray(0, stop))].length;
   io.err(`${error}\n  ${oneLine(bytes)}\n  ${' '.repeat(before)}^\n`);
 }
@@ -227,5 +202,3 @@ function complain(io: Io, text: string | Uint8Array, error: string, stop: number
 function jsonText(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
-
-const SERVICES = ['osd', 'mds', 'mon', 'mgr'] as const;

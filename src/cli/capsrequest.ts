@@ -28,10 +28,22 @@ export const REQUEST_OPTIONS: readonly Option[] = [
   { name: 'arg', value: 'KEY=VALUE', repeatable: true, help: 'mon, mgr: its arguments' },
 ];
 
-/** The request; throws ConfigError for one that does not go with the service. */
-export function capsRequest(service: CapsService, settings: Settings): CapsRequest {
+/**
+ * The request; a mon or mgr is asked by `entity` unless it names another caller. Throws ConfigError
+ * for one that does not go with the service.
+ */
+export function capsRequest(
+  service: CapsService,
+  settings: Settings,
+  entity?: string,
+): CapsRequest {
   const peer = settings.text('peer');
-  const fields = { ...fieldsOf(service, settings), ...(peer !== undefined && { addr: peer }) };
+  const caller = (service === 'mon' || service === 'mgr') && entity !== undefined;
+  const fields = {
+    ...(caller && { entity }),
+    ...fieldsOf(service, settings),
+    ...(peer !== undefined && { addr: peer }),
+  };
   const request = readRequest(service, fields);
   if (typeof request === 'string') throw new ConfigError('config.value', request);
   return request;

@@ -9,6 +9,8 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Where relative file names start; none: the working directory of the process. */
   readonly cwd?: string;
+  /** Whether what goes out is read by a person, who can be shown a picture. Default no. */
+  readonly terminal?: boolean;
   out(text: string): void;
   err(text: string): void;
   /** All bytes of standard input. */
@@ -24,6 +26,7 @@ export const EXIT_TROUBLE = 3;
 /** The process itself. */
 export const processIo: Io = {
   env: process.env,
+  terminal: process.stdout.isTTY === true,
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
   async readInput() {

@@ -56,11 +56,27 @@ export async function verifyOffline(
   if (!Object.hasOwn(ENTITY_TYPES, subject.service)) {
     throw settings.wrong('service', `one of ${Object.keys(ENTITY_TYPES).join(', ')}`);
   }
+  const revealKeys = settings.flag('reveal-keys');
+  return judgeOffline(settings, subject, challengeOf(settings), (verdict, nowNs) => {
+    const report = reportOf(verdict, subject, nowNs, revealKeys);
+    io.out(subject.json ? `${JSON.stringify(report, null, 2)}\n` : lines(report));
+    return verdict.decision ? EXIT_YES : EXIT_NO;
+  });
+}
+
+/**
+ * Judges by the settings of OFFLINE_OPTIONS and gives what `use` makes of the verdict, which is
+ * wiped then. Throws ConfigError, FileError.
+ */
+export async function judgeOffline<T>(
+  settings: Settings,
+  subject: Pick<OfflineSubject, 'service' | 'authorizer'>,
+  challenge: Challenge,
+  use: (verdict: Verdict, nowNs: bigint) => T,
+): Promise<T> {
   const policy = policyOf(settings);
-  const challenge = challengeOf(settings);
   const nowNs = timeOf(settings);
   const peer = peerOf(settings);
-  const revealKeys = settings.flag('reveal-keys');
   const all = readSecretsFile(settings.required('secrets'));
   // Where only the ring ends a ticket, a secret that a daemon would have dropped opens nothing.
   const secrets = policy.expiry === 'ring' ? keptAt(all, nowNs) : all;
@@ -77,13 +93,11 @@ export async function verifyOffline(
         challenge,
         peer,
         unproven: true,
-        secrets: revealKeys,
+        secrets: settings.flag('reveal-keys'),
       },
       { nowNs, policy },
     );
-    const report = reportOf(verdict, subject, nowNs, revealKeys);
-    io.out(subject.json ? `${JSON.stringify(report, null, 2)}\n` : lines(report));
-    return verdict.decision ? EXIT_YES : EXIT_NO;
+    return use(verdict, nowNs);
   } finally {
     engine.wipe();
   }
@@ -155,7 +169,8 @@ function keysOf(verdict: Verdict): Readonly<Record<string, unknown>> | undefined
   return { session_key: encodeBase64(secrets.sessionKey), nonce: secrets.nonce.toString() };
 }
 
-function challengeOf(settings: Settings): Challenge {
+/** What the flags say; without them, one is required and none was issued. */
+export function challengeOf(settings: Settings): Challenge {
   refuseTogether(settings, ['server-challenge', 'no-challenge']);
   if (settings.flag('no-challenge')) return { mode: 'off' };
   const text = settings.text('server-challenge');

@@ -64,7 +64,7 @@ function flatten(value: unknown, path: string): [string, string][] {
 }
 
 /** Names and caps come from tickets: what steers a terminal is escaped. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
     (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`,

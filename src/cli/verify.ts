@@ -84,7 +84,7 @@ export async function verifyCommand(argv: readonly string[], io: Io): Promise<nu
  * The bytes of an authorizer in a file: hex or base64 if all of it is text of that kind, else the
  * bytes as they are (an authorizer's first byte, 1 to 9, is no text).
  */
-async function readAuthorizer(path: string, io: Io): Promise<Uint8Array> {
+export async function readAuthorizer(path: string, io: Io): Promise<Uint8Array> {
   let bytes: Uint8Array;
   try {
     bytes = path === '-' ? await io.readInput() : Uint8Array.from(readFileSync(path));
