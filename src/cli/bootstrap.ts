@@ -3,6 +3,7 @@
  * identity in a file of its own, and `client.admin`, who may do everything.
  */
 
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { AuthDb } from '../auth/entities.ts';
 import { CryptoKey, type Random } from '../cephx/cryptokey.ts';
@@ -39,10 +40,18 @@ export async function bootstrap(options: BootstrapOptions): Promise<Bootstrapped
   try {
     if ((await db.list()).length > 0) return { monKeyring, adminKeyring: undefined };
     const path = join(data, ADMIN_KEYRING);
+    const existed = exists(path);
     const admin = readOrMake(path, ADMIN, ADMIN_CAPS, options);
     db.keep(admin.key);
-    await db.change(ADMIN, (present) => (present === undefined ? { entity: admin } : undefined));
-    return { monKeyring, adminKeyring: path };
+    let isOurs = true;
+    await db.change(ADMIN, (present) => {
+      isOurs = present === undefined || present.key.toBase64() === admin.key.toBase64();
+      return present === undefined ? { entity: admin } : undefined;
+    });
+    if (isOurs) return { monKeyring, adminKeyring: path };
+    // Another instance on the store was faster: our key opens nothing.
+    if (!existed) rmSync(path, { force: true });
+    return { monKeyring, adminKeyring: undefined };
   } finally {
     db.wipe();
   }

@@ -5,6 +5,7 @@
 import { resolve } from 'node:path';
 import process from 'node:process';
 import { LAYOUT_SESSIONS_MAX } from '../../assembly/abi.ts';
+import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
 import { CephgateError, ConfigError } from '../errors.ts';
@@ -19,6 +20,7 @@ import { State } from '../http/state.ts';
 import { loadStateKeys } from '../http/statekey.ts';
 import { readTls, TlsSource } from '../http/tls.ts';
 import { createLogger } from '../observe/index.ts';
+import type { Store } from '../store/store.ts';
 import { type ClusterConfig, clusterConfig, openClusterRing } from './cluster.ts';
 import { listenConfig } from './configlisten.ts';
 import { type LiveConfig, type LiveParts, readTokens, reload } from './configreload.ts';
@@ -33,7 +35,9 @@ import {
   type Administration,
   adminConfig,
   openAdministration,
+  openServedStore,
 } from './serveadmin.ts';
+import { openIssuing } from './serveissuer.ts';
 import { policyOf, refuseTogether, SERVE_OPTIONS, settingsOf } from './settings.ts';
 import { SystemdNotifier } from './systemdnotify.ts';
 
@@ -149,24 +153,30 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
   hardenProcess(log);
   makePrivateDirectory(config.data);
   const engine = await Engine.create();
-  const ring = await openRing(config, engine, io, log);
+  const store = config.admin && (await openServedStore(config.admin, log));
+  let ring: OpenRing | undefined;
   try {
-    return await startWith(config, { io, engine, log, ...ring });
+    ring = await openRing(config, { engine, store, io, log });
+    return await startWith(config, { io, engine, log, store, ...ring });
   } catch (error) {
-    await ring.close();
+    await ring?.close();
+    await store?.close();
     throw error;
   }
 }
 
-interface Parts extends OpenRing {
+interface Opened {
   readonly io: Io;
   readonly engine: Engine;
   readonly log: (record: LogRecord) => void;
+  readonly store: Store | undefined;
 }
+
+type Parts = OpenRing & Opened;
 
 async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const { policy, sign, allowUnchallengedVerdict, listening } = config;
-  const { io, engine, log, ring, close: closeRing } = parts;
+  const { io, engine, log, store, ring, issuer, close: closeRing } = parts;
   const state = new State({
     keys: loadStateKeys(`${config.data}/state.key`, clock(), random),
     random,
@@ -177,7 +187,7 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const observe = openObserver(config.observe, config.data, shared);
   const { openMetrics } = config.observe;
   const rules = { sign, allowUnchallengedVerdict, openMetrics, body: BODY_LIMITS };
-  const deps: AppDeps & LiveParts['deps'] = { ...shared, ...rules, observe };
+  const deps: AppDeps & LiveParts['deps'] = { ...shared, ...rules, observe, issuer };
   const app = createApp(deps);
   const tokens = config.tokenFile === undefined ? undefined : readTokens(config.tokenFile);
   const tls = listening.tls && new TlsSource(readTls(listening.tls));
@@ -187,7 +197,7 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const open = await listen(fetch, inOrder(config.addresses), options);
   const frames = await openFrames(deps, config.framesPath, open);
   const all = frames === undefined ? open : [...open, frames];
-  const admin = await openAdmin(config.admin, shared, all);
+  const admin = await openAdmin(config.admin, store, shared, all);
   const notifier = new SystemdNotifier(io.env, log);
   const timer = setInterval(() => ring.advance(clock()), ADVANCE_MS);
   return {
@@ -207,6 +217,7 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
       await drain([...all, ...(admin ? [admin] : [])], listening, hurried);
       clearInterval(timer);
       await closeRing();
+      await store?.close();
       await observe.close();
       await notifier.close();
       engine.wipe();
@@ -232,12 +243,13 @@ async function openFrames(
 /** As openFrames. */
 async function openAdmin(
   config: AdminConfig | undefined,
-  shared: Parameters<typeof openAdministration>[1],
+  store: Store | undefined,
+  shared: Parameters<typeof openAdministration>[2],
   others: readonly OpenListener[],
 ): Promise<Administration | undefined> {
-  if (config === undefined) return undefined;
+  if (config === undefined || store === undefined) return undefined;
   try {
-    return await openAdministration(config, shared);
+    return await openAdministration(config, store, shared);
   } catch (error) {
     await Promise.all(others.map((each) => each.close(0)));
     throw error;
@@ -246,15 +258,12 @@ async function openAdmin(
 
 interface OpenRing {
   readonly ring: SecretRing;
+  readonly issuer?: CephxServiceHandler;
   close(): Promise<void>;
 }
 
-async function openRing(
-  config: ServeConfig,
-  engine: Engine,
-  io: Io,
-  log: (record: LogRecord) => void,
-): Promise<OpenRing> {
+async function openRing(config: ServeConfig, opened: Opened): Promise<OpenRing> {
+  const { engine, io, log, store } = opened;
   const nowNs = clock();
   if (config.cluster !== undefined) {
     return openClusterRing(config.cluster, config.graceNs, { engine, io, log });
@@ -264,6 +273,10 @@ async function openRing(
     const secrets = readSecretsFile(config.secretsFile);
     const generalSecret = config.policy.generalSecret === true;
     return { ring: new StaticRing(engine, secrets, nowNs, generalSecret), close };
+  }
+  if (store !== undefined && config.admin?.required) {
+    const keys = loadStateKeys(`${config.data}/state.key`, nowNs, random);
+    return await openIssuing(config.admin, config.policy, { engine, store, log, keys });
   }
   const path = `${config.data}/secrets.json`;
   const ring = new RotatingRing(engine, nowNs, {

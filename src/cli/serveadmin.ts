@@ -7,16 +7,18 @@ import { StoreError } from '../errors.ts';
 import { ADMIN_BODY_LIMITS, createAdminApp } from '../http/admin.ts';
 import type { LogRecord } from '../http/deps.ts';
 import { listen, type OpenListener, parseListen } from '../http/listen.ts';
-import { openStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
 import { bootstrap } from './bootstrap.ts';
 import type { LikeCeph } from './likeceph.ts';
 import type { Settings } from './options.ts';
+import { openStoreAt } from './storeplace.ts';
 
 export interface AdminConfig extends LikeCeph {
   readonly data: string;
   /** An address of openStore. */
   readonly store: string;
+  /** What else opening it takes. */
+  readonly settings: Settings;
   /** The store was asked for, so that it has to open. */
   readonly required: boolean;
   readonly path: string;
@@ -35,11 +37,10 @@ export function adminConfig(
   // Elsewhere callers would have to prove who they are.
   if (address?.kind !== 'unix') throw settings.wrong('admin-listen', 'unix:PATH');
   const store = settings.text('store') ?? `sqlite:${join(data, 'cephgate.db')}`;
-  return { ...like, data, store, required, path: resolve(address.path) };
+  return { ...like, data, store, settings, required, path: resolve(address.path) };
 }
 
 export interface Administration {
-  readonly store: Store;
   /** `unix:PATH`. */
   readonly name: string;
   /** The keyring of a client.admin that was made at this start. */
@@ -47,55 +48,47 @@ export interface Administration {
   close(timeoutMs: number): Promise<void>;
 }
 
-/** Opens store and listener, or neither. Throws StoreError, FileError, ListenError. */
+/** Opens the listener on a store, which stays the caller's. Throws FileError, ListenError. */
 export async function openAdministration(
   config: AdminConfig,
+  store: Store,
   shared: {
     readonly engine: Engine;
     readonly clock: () => bigint;
     readonly random: Random;
     readonly log: (record: LogRecord) => void;
   },
-): Promise<Administration | undefined> {
+): Promise<Administration> {
   const { release, guard, data } = config;
   const { engine, clock, random, log } = shared;
-  const store = await openOrSay(config, log);
-  if (store === undefined) return undefined;
-  try {
-    const made = await bootstrap({ store, data, release, nowNs: clock(), random });
-    const { monKeyring, adminKeyring } = made;
-    const command = {
-      ...{ store, release, guard, monKeyring, clock, random },
-      engine: async () => engine,
-    };
-    const app = createAdminApp({ command, body: ADMIN_BODY_LIMITS, log });
-    const address = { kind: 'unix', path: config.path, onlyOwner: true } as const;
-    const [open] = (await listen(app.fetch.bind(app), [address], { allowHosts: [] })) as [
-      OpenListener,
-    ];
-    return {
-      store,
-      name: open.name,
-      adminKeyring,
-      async close(timeoutMs) {
-        await open.close(timeoutMs);
-        await store.close();
-        monKeyring.key.wipe();
-      },
-    };
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
+  const made = await bootstrap({ store, data, release, nowNs: clock(), random });
+  const { monKeyring, adminKeyring } = made;
+  const command = {
+    ...{ store, release, guard, monKeyring, clock, random },
+    engine: async () => engine,
+  };
+  const app = createAdminApp({ command, body: ADMIN_BODY_LIMITS, log });
+  const address = { kind: 'unix', path: config.path, onlyOwner: true } as const;
+  const [open] = (await listen(app.fetch.bind(app), [address], { allowHosts: [] })) as [
+    OpenListener,
+  ];
+  return {
+    name: open.name,
+    adminKeyring,
+    async close(timeoutMs) {
+      await open.close(timeoutMs);
+      monKeyring.key.wipe();
+    },
+  };
 }
 
 /** A runtime without SQLite can serve all the same, as long as nobody asked for the store. */
-async function openOrSay(
-  { store, required }: AdminConfig,
+export async function openServedStore(
+  { store, settings, required }: AdminConfig,
   log: (record: LogRecord) => void,
 ): Promise<Store | undefined> {
   try {
-    return await openStore(store);
+    return await openStoreAt(store, settings);
   } catch (error) {
     if (required || !(error instanceof StoreError) || error.code !== 'store.driver') throw error;
     log({ level: 'warning', event: 'store', message: error.message });

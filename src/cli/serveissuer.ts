@@ -1,0 +1,54 @@
+/** The issuing side of `cephgate serve`, on the store that was asked for. */
+
+import { createHmac, getRandomValues } from 'node:crypto';
+import { openIssuer } from '../auth/openissuer.ts';
+import type { CephxServiceHandler } from '../auth/servicehandler.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Policy } from '../engine/types.ts';
+import type { LogRecord, SecretRing } from '../http/deps.ts';
+import type { StateKeys } from '../http/tokens.ts';
+import { engineSealer } from '../sealer.ts';
+import type { Store } from '../store/store.ts';
+import type { AdminConfig } from './serveadmin.ts';
+
+export interface Issuing {
+  readonly ring: SecretRing;
+  readonly issuer: CephxServiceHandler;
+  close(): Promise<void>;
+}
+
+/**
+ * @param keys of state.key: instances that share it go on with logins that others began
+ * Throws StoreError.
+ */
+export async function openIssuing(
+  config: AdminConfig,
+  policy: Partial<Policy>,
+  parts: {
+    readonly engine: Engine;
+    readonly store: Store;
+    readonly log: (record: LogRecord) => void;
+    readonly keys: StateKeys;
+  },
+): Promise<Issuing> {
+  const { engine, store, log, keys } = parts;
+  const { current, previous } = keys;
+  const opened = await openIssuer({
+    ...{ store, engine, policy },
+    sealer: engineSealer(engine),
+    random: (n) => getRandomValues(new Uint8Array(n)),
+    clock: () => BigInt(Date.now()) * 1_000_000n,
+    exchangeKeys: {
+      current: exchangeKey(current),
+      previous: previous && exchangeKey(previous),
+    },
+    shared: config.store.startsWith('etcd:'),
+    log: (record) => log(record as LogRecord),
+  });
+  return { ring: opened.ring, issuer: opened.handler, close: () => opened.close() };
+}
+
+/** Of a state key, but of no use as one. */
+function exchangeKey(stateKey: Uint8Array): Uint8Array {
+  return Uint8Array.from(createHmac('sha256', stateKey).update('cephx exchange').digest());
+}
