@@ -51,9 +51,6 @@ class Filled {
       const wrong = this.#fillOne(descriptor, left);
       if (wrong !== undefined) return wrong;
     }
-    // Named arguments may also stand after all others.
-    const wrong = this.#takeNamed(left);
-    if (wrong !== undefined) return wrong;
     return left.length === 0 ? undefined : `unused arguments: ${pythonList(left)}`;
   }
 
