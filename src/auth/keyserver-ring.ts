@@ -3,12 +3,13 @@
  * over what other processes change.
  */
 
-import { utimeNs } from '../cephx/denc.ts';
-import { ENTITY_TYPES } from '../cephx/protocol.ts';
+import { DecodeError, Reader, utimeNs } from '../cephx/denc.ts';
+import { decodeTicketBlob, ENTITY_TYPES } from '../cephx/protocol.ts';
 import { ROTATING } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import { followRecords } from './follow.ts';
 import { type KeyServer, ROTATING_SERVICES } from './keyserver.ts';
+import type { SharedRefresh } from './leader-refresh.ts';
 import { STORE_TIMEOUT_MS } from './storecalls.ts';
 
 /** A rotating secret without its key. */
@@ -24,9 +25,12 @@ export interface RingFact {
 
 export class KeyServerRing {
   readonly #keyServer: KeyServer;
+  readonly #refresh: SharedRefresh | undefined;
 
-  constructor(keyServer: KeyServer) {
+  /** @param refresh where others turn the rings too */
+  constructor(keyServer: KeyServer, refresh?: SharedRefresh) {
     this.#keyServer = keyServer;
+    this.#refresh = refresh;
   }
 
   get snapshot(): bigint {
@@ -52,11 +56,38 @@ export class KeyServerRing {
   }
 
   /**
+   * Where an authorizer's secret is newer than all that are held, looks for it, once for all who
+   * ask and at most once a second; true if it may be here now.
+   */
+  async catchUp(authorizer: Uint8Array): Promise<boolean> {
+    const refresh = this.#refresh;
+    const sealed = refresh && secretOf(authorizer);
+    if (sealed === undefined) return false;
+    const service = ROTATING_SERVICES.find((each) => ENTITY_TYPES[each] === sealed.serviceId);
+    const newest = service && this.#keyServer.held(service).at(-1)?.secretId;
+    if (newest === undefined || sealed.secretId <= newest) return false;
+    return await refresh!.once();
+  }
+
+  /**
    * Starts a rotation that is due and does not wait for it: tickets that are good now were sealed
    * with secrets that are already here.
    */
   advance(nowNs: bigint): void {
     void this.#keyServer.ready(nowNs);
+  }
+}
+
+/** Service and secret id in the clear part of an authorizer; undefined if it is cut. */
+function secretOf(authorizer: Uint8Array): { serviceId: number; secretId: bigint } | undefined {
+  const reader = new Reader(authorizer);
+  try {
+    reader.bytes(SERVICE_ID_AT);
+    const serviceId = reader.u32('CephXAuthorizer');
+    return { serviceId, secretId: decodeTicketBlob(reader).secretId };
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
   }
 }
 
@@ -75,3 +106,6 @@ export function followRotation(
   };
   return followRecords(store, ROTATING.prefix, load, signal);
 }
+
+/** authorizer_v, global_id. */
+const SERVICE_ID_AT = 9;

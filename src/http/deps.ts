@@ -16,6 +16,8 @@ import type { State } from './state.ts';
 export interface SecretRing {
   /** Puts the engine's secrets to what they are at this time; cheap when nothing is due. */
   advance(nowNs: bigint): void;
+  /** Looks for a secret newer than all that are held; true if an authorizer's may be here now. */
+  catchUp?(authorizer: Uint8Array): Promise<boolean>;
   /** Number of the present set; it rises with every change. */
   readonly snapshot: bigint;
   /** How many secrets are kept now. */

@@ -69,7 +69,10 @@ export async function verifyRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);
   const freshness = freshnessOf(deps, caller, request.service.id, request, nowNs);
-  const verdict = judge(deps, caller, request, freshness, nowNs);
+  let verdict = judge(deps, caller, request, freshness, nowNs);
+  if (verdict.reason === SECRET_UNKNOWN && (await deps.ring.catchUp?.(request.authorizer))) {
+    verdict = judge(deps, caller, request, freshness, nowNs);
+  }
   const decision = decide(deps, caller, request, freshness, verdict, nowNs);
   const byToken = freshness.kind === 'refused' && verdict.reason === CHALLENGE_REQUIRED;
   const check = byToken ? `sidecar.${freshness.why}` : verdict.check;
@@ -200,6 +203,7 @@ export function receiptOf(
 }
 
 const CHALLENGE_REQUIRED = 'authorizer.challenge_required';
+const SECRET_UNKNOWN = 'authorizer.secret_unknown';
 const FRESHNESS_NAMES: Readonly<Record<Freshness['kind'], string>> = {
   none: 'none',
   issued: 'challenge',
