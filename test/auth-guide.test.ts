@@ -10,12 +10,15 @@ import process from 'node:process';
 import { afterAll, describe, expect, it } from 'vitest';
 import { cephgate } from '../src/cli/cephgate.ts';
 import { GUIDE, type GuideStep } from './auth-guide.ts';
-import { AS_CEPH_16, spawnAdmin } from './auth-sidecar.ts';
+import { AS_CEPH_16, endStarted, spawnAdmin } from './auth-sidecar.ts';
 import { CEPH_INSTALL, Cluster, cephMissing } from './ceph.ts';
 import { temporaryFolder } from './spawn.ts';
 
 const folder = temporaryFolder('guide');
-afterAll(folder.remove);
+afterAll(async () => {
+  await endStarted();
+  folder.remove();
+});
 
 describe('the guides', () => {
   it('cephgate does every example as written down', async () => {

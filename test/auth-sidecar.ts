@@ -20,7 +20,7 @@ export async function spawnAdmin(
   env: Readonly<Record<string, string>> = {},
 ): Promise<AdminSidecar> {
   const data = join(folder, 'data');
-  const spawned = spawnCephgate(['serve', ...SERVE], { cwd: folder, env });
+  const spawned = startAdmin(folder, env);
   let over = false;
   spawned.ended.finally(() => {
     over = true;
@@ -42,6 +42,22 @@ export async function spawnAdmin(
     },
   });
 }
+
+/** The same without the wait. */
+export function startAdmin(folder: string, env: Readonly<Record<string, string>> = {}): Spawned {
+  const spawned = spawnCephgate(['serve', ...SERVE], { cwd: folder, env });
+  started.add(spawned);
+  spawned.ended.finally(() => started.delete(spawned));
+  return spawned;
+}
+
+/** Ends what a failed test left running. */
+export async function endStarted(): Promise<void> {
+  for (const spawned of started) spawned.raise('SIGKILL');
+  await Promise.all([...started].map(({ ended }) => ended));
+}
+
+const started = new Set<Spawned>();
 
 /** What commands imitate: the release that the real programs on this machine have. */
 export const AS_CEPH_16: Readonly<Record<string, string>> = {
