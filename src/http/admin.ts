@@ -99,10 +99,18 @@ function problemOf(error: unknown, deps: AdminDeps): Problem | AdminProblem {
   const { name, message } = error instanceof Error ? error : { name: 'unknown', message: '' };
   deps.log({ level: 'error', event: 'error', name, message });
   if (error instanceof StoreError) {
-    return new AdminProblem('store.unavailable', 'the store did not answer as it should');
+    return new AdminProblem('store.unavailable', STORE_DETAILS[error.code] ?? STORE_DETAIL);
   }
   return new Problem('internal', 'the request could not be processed');
 }
+
+/** What an administrator can do something about; the log has the store's own words. */
+const STORE_DETAILS: Readonly<Record<string, string>> = {
+  'store.full': 'cannot change the store: its disk is full',
+  'store.readonly': 'cannot change the store: it is read-only',
+  'store.busy': 'cannot change the store: others are changing it',
+};
+const STORE_DETAIL = 'the store did not answer as it should';
 
 type Route = (c: Context<AdminEnv>, deps: AdminDeps) => Promise<Response>;
 
