@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { ROTATING } from '../store/records.ts';
 import type { Watch } from '../store/store.ts';
-import { DEFAULT_TTLS, KeyServer, type KeyServerOptions } from './keyserver.ts';
+import { DEFAULT_TTLS, KeyServer, type KeyServerOptions, type RingFence } from './keyserver.ts';
 import { RotationLeader } from './leader.ts';
 import { CLOCK_EVERY_NS, INSTANCE_TTL_MS, RotationInstance } from './leader-instance.ts';
 import { READY } from './leader-records.ts';
@@ -18,6 +18,8 @@ export interface JoinOptions extends Omit<KeyServerOptions, 'fence'> {
   readonly clock: () => bigint;
   /** What else is kept up with the store by the same watch. */
   readonly others?: readonly Followed[];
+  /** Nothing is issued from a view older than this, default STALE_AFTER_MS. */
+  readonly staleAfterMs?: number;
 }
 
 /** Records that are read again when one of them changed. */
@@ -50,7 +52,13 @@ export async function joinRotation(options: JoinOptions): Promise<JoinedRotation
   const clockEveryNs = ttlNs / 8n < CLOCK_EVERY_NS ? ttlNs / 8n : CLOCK_EVERY_NS;
   const instance = new RotationInstance({ ...shared, id, clockEveryNs });
   await instance.register();
-  const keyServer = await KeyServer.open({ ...options, fence: instance }, clock());
+  const staleAfterMs = options.staleAfterMs ?? STALE_AFTER_MS;
+  const fence: RingFence = {
+    sealable: (service, secretId) =>
+      view.ageMs() < staleAfterMs && instance.sealable(service, secretId),
+    ask: (kind, services) => instance.ask(kind, services),
+  };
+  const keyServer = await KeyServer.open({ ...options, fence }, clock());
   await instance.sync(keyServer);
   const leader = new RotationLeader({
     ...shared,
@@ -180,5 +188,7 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
+/** A view of revocations and rings that is older may lack what everybody else has. */
+export const STALE_AFTER_MS = 10_000;
 const ROUND_MS = 1_000;
 const REOPEN_MS = 200;

@@ -1,0 +1,65 @@
+/** An instance that is cut off from the store: how it knows, and what it stops doing. */
+
+import { describe, expect, it } from 'vitest';
+import { joinRotation } from '../src/auth/leader-follow.ts';
+import { MemoryStore, type Store } from '../src/store/index.ts';
+import { until } from './etcd.ts';
+import { Rng, seedOf } from './rng.ts';
+
+const rng = new Rng(seedOf(20261201));
+const clock = (): bigint => BigInt(Date.now()) * 1_000_000n;
+const engine = { putSecret: () => undefined, removeSecret: () => true };
+
+/** A store whose watches fall behind, or that answers nothing, when it is told so. */
+function spoiled(): { store: Store; spoil: { ageMs: number; away: boolean } } {
+  const spoil = { ageMs: 0, away: false };
+  const store = new MemoryStore();
+  const watch = store.watch.bind(store);
+  const spoilt = new Proxy(store, {
+    get(target, name) {
+      const method = Reflect.get(target, name, target);
+      if (name === 'watch') {
+        return (from: bigint) => {
+          const inner = watch(from);
+          return {
+            proofAgeMs: () => spoil.ageMs,
+            close: () => inner.close(),
+            [Symbol.asyncIterator]: () => inner[Symbol.asyncIterator](),
+          };
+        };
+      }
+      return async (...args: unknown[]) => {
+        if (spoil.away) throw new Error('no answer');
+        return await Reflect.apply(method as (...all: unknown[]) => unknown, target, args);
+      };
+    },
+  });
+  return { store: spoilt, spoil };
+}
+
+describe('an instance whose view of the store is old', () => {
+  it('issues nothing until it is fresh again', async () => {
+    const { store, spoil } = spoiled();
+    const failed = () => undefined;
+    const options = { store, engine, random: rng.random, failed, clock, staleAfterMs: 500 };
+    const rotation = await joinRotation(options);
+    const seals = async () => rotation.keyServer.sealing('osd', clock()) !== undefined;
+    await until(seals);
+    spoil.ageMs = 60_000;
+    // What was read without the watch counts as long as it is young.
+    await until(async () => !(await seals()));
+    expect(rotation.ageMs()).toBeGreaterThan(500);
+    // Verifying goes on with what is held.
+    expect(rotation.keyServer.held('osd')).toHaveLength(3);
+    spoil.ageMs = 10;
+    await until(seals);
+    spoil.away = true;
+    spoil.ageMs = 60_000;
+    await until(async () => !(await seals()));
+    spoil.away = false;
+    spoil.ageMs = 0;
+    await until(seals);
+    await rotation.close();
+    expect(await store.lease('rotation', 1000, { timeoutMs: 1000 })).toBeDefined();
+  }, 30_000);
+});
