@@ -1,6 +1,7 @@
 /**
  * The benchmark: `--smoke` proves in seconds that all runs and agrees, `--json` prints one object,
- * `--list` is a plain list of wall times. Exit 1 if contenders disagree about a verdict.
+ * `--list` is a plain list of wall times, `--peers` measures the decision engines of others instead
+ * (bench/peers). Exit 1 if contenders disagree about a verdict.
  */
 
 import { Bench } from 'tinybench';
@@ -10,11 +11,13 @@ import { makeEngine } from './contenders.ts';
 import { pairRatios, verifyRatios } from './goals.ts';
 import { type Corpus, type KeyTypeOfBench, makeCorpus } from './items.ts';
 import { type MeasureOptions, measure } from './measure.ts';
+import { makePeers, PEERS_MISSING, peerRatios } from './peers.ts';
 import { json, machineOf, type Result, table } from './report.ts';
 import { capsTable, handshakeTable, type Table, verifyTable } from './tables.ts';
 
 async function main(): Promise<number> {
   const smoke = flags.has('--smoke');
+  if (flags.has('--peers')) return peers(smoke);
   const types: readonly KeyTypeOfBench[] = ['aes', 'aes256k'];
   const corpora = types.map((type) => makeCorpus(type, smoke ? 64 : 1024, SEED));
   const engine = await makeEngine(corpora);
@@ -27,6 +30,26 @@ async function main(): Promise<number> {
   if (flags.has('--list')) await list(tables, smoke);
   else compare(corpora, tables, engine, smoke);
   return agreed ? 0 : 1;
+}
+
+/** Others beside our warm check. */
+async function peers(smoke: boolean): Promise<number> {
+  const engine = await makeEngine([]);
+  const made = makePeers(engine);
+  if (made === undefined) {
+    console.error(PEERS_MISSING);
+    return 0;
+  }
+  const { table: peersTable, compared, differences } = made;
+  say(`${compared} decisions compared, ${differences.length} differ`);
+  for (const line of differences.slice(0, DIFFERENCES_SHOWN)) console.error(line);
+  const machine = machineOf(engine.build, smoke ? 'smoke' : 'full');
+  say(Object.values(machine).join(' · '));
+  const rows = measure(peersTable.cases, smoke ? SMOKE : FULL);
+  const result = { title: peersTable.title, rows, ratios: peerRatios(rows) };
+  say(`\n${table(result, machine.mode)}`);
+  if (flags.has('--json')) console.log(json(machine, [result]));
+  return differences.length === 0 ? 0 : 1;
 }
 
 /** Says what was compared; false if there was any difference. */
@@ -89,7 +112,9 @@ const FULL: MeasureOptions = { rounds: 100, sliceMs: 10 };
 const SMOKE: MeasureOptions = { rounds: 2, sliceMs: 1 };
 
 const flags = new Set(process.argv.slice(2));
-const unknown = [...flags].filter((flag) => !['--smoke', '--json', '--list'].includes(flag));
+const unknown = [...flags].filter(
+  (flag) => !['--smoke', '--json', '--list', '--peers'].includes(flag),
+);
 if (unknown.length > 0) {
   console.error(`Cannot run the benchmark: unknown option ${unknown.join(', ')}`);
   process.exit(2);

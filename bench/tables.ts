@@ -73,13 +73,13 @@ export function handshakeTable(corpus: Corpus, engine: Engine): Table {
 }
 
 /** A check against caps compiled before, of which the last grant allows. */
-function warmCheck(engine: Engine, grants: number): () => unknown {
+export function warmCheck(engine: Engine, grants: number): () => unknown {
   const request = warmRequest(engine, grants);
   return () => engine.check(request, HOST);
 }
 
 /** The same as a record, written before the clock runs. */
-function warmCheckRecord(engine: Engine, grants: number): () => unknown {
+export function warmCheckRecord(engine: Engine, grants: number): () => unknown {
   const bytes = new Uint8Array(1024);
   const writer = new RecordWriter(bytes);
   writer.check(warmRequest(engine, grants));
