@@ -197,14 +197,13 @@ describe('a monitor that breaks off', () => {
 });
 
 describe('a monitor that floods', () => {
-  it('does not fill our memory with keepalives that it does not take the answers of', async () => {
+  it('sends keepalives without end', async () => {
     const stamp = control.controlFrame(control.KEEPALIVE2, new Uint8Array(8));
     let flooding = true;
     const monitor = await kit.monitor({
       twist(at, _usual, peer) {
         if (at !== 'message' || !flooding) return undefined;
         flooding = false;
-        peer.socket.pause();
         const flood = (): void => {
           for (let i = 0; i < 2_000 && !peer.socket.destroyed; i++) peer.sendFrame(stamp);
           if (!peer.socket.destroyed) setTimeout(flood, 1);
@@ -218,7 +217,7 @@ describe('a monitor that floods', () => {
       timing: { ...QUICK, keepaliveMs: 60_000 },
       log: ({ message }) => void errors.push(String(message)),
     });
-    await until(() => errors.some((message) => message.includes('does not read')));
+    await until(() => errors.some((message) => message.includes('more than 1000 keepalives')));
     expect((await client.fetchRotating()).maxVersion).toBe(3n);
   });
 

@@ -77,6 +77,8 @@ export class ClientConnection {
   #sessionKey: CryptoKey | undefined;
   #seqOut = 0n;
   #seqIn = 0n;
+  /** Keepalives of the monitor since our own last one. */
+  #keepalives = 0;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -118,9 +120,14 @@ export class ClientConnection {
     this.#sendFrame(messageFrame({ ...body, ...numbers, priority: PRIORITY_HIGH }));
   }
 
-  /** @param stamp 8 bytes that the ack repeats */
+  /**
+   * To be sent every few seconds, and answered: a monitor may send some of its own in between.
+   *
+   * @param stamp 8 bytes that the ack repeats
+   */
   sendKeepalive(stamp: Uint8Array): void {
     if (this.#step !== 'messages') throw new RangeError('cannot send a keepalive: not open');
+    this.#keepalives = 0;
     this.#sendFrame(control.controlFrame(control.KEEPALIVE2, stamp));
   }
 
@@ -287,6 +294,10 @@ export class ClientConnection {
         return;
       }
       case control.TAG_KEEPALIVE2: {
+        // Real monitors send none. What we owe to one that does not read must not grow for ever.
+        if (++this.#keepalives > KEEPALIVES_MAX) {
+          throw protocolError('messages', `more than ${KEEPALIVES_MAX} keepalives came`);
+        }
         const stamp = control.openControl(control.KEEPALIVE2, frame);
         this.#sendControl(control.KEEPALIVE2_ACK, stamp);
         return;
@@ -336,6 +347,7 @@ const EXPECTED: Readonly<Record<Step, number | undefined>> = {
 };
 const MAY_BE_REFUSED: readonly Step[] = ['AUTH_REPLY_MORE', 'AUTH_DONE'];
 
+const KEEPALIVES_MAX = 1_000;
 const EMPTY = new Uint8Array(0);
 const NO_SIGNATURE = new Uint8Array(32);
 /** -1: we are no daemon that the monitor should send maps to. */

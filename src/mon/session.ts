@@ -205,9 +205,6 @@ export class MonSession {
     if (this.#isOver) return;
     const output = this.#connection.takeOutput();
     if (output.length > 0) this.#socket.write(output);
-    if (this.#socket.writableLength > UNREAD_MAX) {
-      throw protocolError('messages', 'it does not read what it is sent');
-    }
   }
 
   /** The next keepalive goes out some time after the answer to the last one. */
@@ -305,5 +302,3 @@ const HINTS: Readonly<Record<string, string>> = {
   AUTH_REPLY_MORE: ' (it is busy, or has no quorum)',
   SERVER_IDENT: ' (we dialled an address that is not its own, or our signature is wrong)',
 };
-/** Bytes that may wait for a monitor that does not read. */
-const UNREAD_MAX = 4_194_304;
