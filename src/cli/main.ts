@@ -10,4 +10,7 @@ const [{ cephgate }, { processIo }] = await Promise.all([
   import('./cephgate.ts'),
   import('./io.ts'),
 ]);
-process.exitCode = await cephgate(process.argv.slice(2), processIo);
+const argv = process.argv.slice(2);
+process.exitCode = await cephgate(argv, processIo);
+// Deno waits for the connections of a server that is closed, however long their clients wait.
+if ('Deno' in globalThis && argv[0] === 'serve') process.exit();

@@ -43,7 +43,10 @@ export interface ListenOptions {
 export interface OpenListener {
   /** `http://127.0.0.1:6480` or `unix:PATH`, with the port that was found. */
   readonly name: string;
-  /** Takes no new connections, lets running requests end, and after the time cuts them off. */
+  /**
+   * Takes no new connections, lets running requests end, and after the time cuts them off, which
+   * Deno cannot: there they are left to the end of the process.
+   */
   close(timeoutMs: number): Promise<void>;
 }
 
