@@ -1,6 +1,7 @@
 /** The issuing side of `cephgate serve`, on the store that was asked for. */
 
 import { createHmac, getRandomValues } from 'node:crypto';
+import { ROTATING_SERVICES, type RotatingService } from '../auth/keyserver.ts';
 import { openIssuer } from '../auth/openissuer.ts';
 import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import type { Engine } from '../engine/engine.ts';
@@ -45,10 +46,28 @@ export async function openIssuing(
     shared: config.store.startsWith('etcd:'),
     log: (record) => log(record as LogRecord),
   });
+  await settled(opened.handler);
   return { ring: opened.ring, issuer: opened.handler, close: () => opened.close() };
+}
+
+/**
+ * Waits until tickets can be sealed: on a new store that several share, nothing is before all have
+ * the first secrets. Not for ever: verifying needs none of it.
+ */
+async function settled({ issuer }: CephxServiceHandler): Promise<void> {
+  const { keyServer, clock } = issuer;
+  const end = performance.now() + SETTLE_MS;
+  const seals = (service: RotatingService): boolean =>
+    keyServer.sealing(service, clock()) !== undefined;
+  while (!ROTATING_SERVICES.every(seals) && performance.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MS));
+  }
 }
 
 /** Of a state key, but of no use as one. */
 function exchangeKey(stateKey: Uint8Array): Uint8Array {
   return Uint8Array.from(createHmac('sha256', stateKey).update('cephx exchange').digest());
 }
+
+const SETTLE_MS = 15_000;
+const SETTLE_POLL_MS = 50;
