@@ -5,12 +5,14 @@ import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { hardenProcess, type ProcessFacts } from '../src/cli/hardening.ts';
 import type { LogRecord } from '../src/http/deps.ts';
+import { stopLeft, watched } from './ops-kit.ts';
 import { send, spawnCephgate, spawnSidecar, temporaryFolder } from './spawn.ts';
 
 const folder = temporaryFolder('hardening');
+afterEach(stopLeft);
 afterAll(() => folder.remove());
 const onNode = !('Deno' in globalThis) && process.versions.bun === undefined;
 const onLinux = process.platform === 'linux';
@@ -85,7 +87,7 @@ describe.skipIf(!onNode)('a process of Node', () => {
 
   it('opens no debugger on SIGUSR1, and serves on', async () => {
     const own = temporaryFolder('usr1');
-    const sidecar = await spawnSidecar(own.path);
+    const sidecar = watched(await spawnSidecar(own.path));
     for (let i = 0; i < 3; i++) sidecar.raise('SIGUSR1');
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect((await send(sidecar, '/livez')).status).toBe(200);
@@ -100,7 +102,7 @@ describe.skipIf(!onLinux)('a core dump', () => {
 
   it('holds no memory', async () => {
     const own = temporaryFolder('filter');
-    const sidecar = await spawnSidecar(own.path);
+    const sidecar = watched(await spawnSidecar(own.path));
     const filter = readFileSync(`/proc/${sidecar.child.pid}/coredump_filter`, 'utf8');
     expect(filter.trim()).toMatch(/^0+$/);
     await sidecar.stop();
@@ -110,7 +112,7 @@ describe.skipIf(!onLinux)('a core dump', () => {
   // Where the kernel gives dumps to a program there is no file to look at.
   it.skipIf(!onNode || !writable)('is small and free of the keys in a real abort', async (test) => {
     const own = temporaryFolder('core');
-    const sidecar = await spawnSidecar(own.path);
+    const sidecar = watched(await spawnSidecar(own.path));
     const { pid } = sidecar.child;
     if (spawnSync('prlimit', ['--pid', `${pid}`, '--core=unlimited']).status !== 0) test.skip();
     sidecar.raise('SIGABRT');

@@ -62,13 +62,19 @@ export async function startServe(
   env: Readonly<Record<string, string>> = {},
 ): Promise<Spawned & { readonly port: number; readonly line: string }> {
   const spawned = spawnCephgate(['serve', ...args], { cwd: folder, env });
-  running.add(spawned);
-  const ended = spawned.ended.then(() => running.delete(spawned));
+  const ended = watched(spawned).ended.then(() => true);
   while (!spawned.out.includes('\n')) {
     if (await Promise.race([ended, pause(10)])) throw new Error(`it ended: ${spawned.err}`);
   }
   const line = spawned.out.split('\n')[0]!;
   return Object.assign(spawned, { line, port: Number(/https?:\S*:([0-9]+)/.exec(line)?.[1]) });
+}
+
+/** A process that stopLeft knows of. */
+export function watched<S extends Spawned>(spawned: S): S {
+  running.add(spawned);
+  void spawned.ended.then(() => running.delete(spawned));
+  return spawned;
 }
 
 /** Ends what a failed test has left running: `afterEach(stopLeft)`. */
