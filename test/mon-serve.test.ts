@@ -31,17 +31,21 @@ describe('a sidecar beside a cluster', () => {
     const sidecar = await spawnSidecar(folder.path, undefined, flagsOf(monitor, kit.key));
     // Callers on loopback TCP get bare verdicts: no challenge is asked for.
     const tcp = { host: sidecar.host, port: sidecar.port };
+    const answers: Record<string, unknown>[] = [];
     const reasonOf = async (secretId: bigint): Promise<string> => {
       const created = BigInt(Date.now()) * 1_000_000n;
       const options = { secretId, createdNs: created - 10_800_000_000_000n };
       const authorizer = makeTicket(keys.get(secretId)!, randomBytes, options).authorizer();
       const question = { service: 'osd', authorizer: base64(authorizer) };
-      return (await send(tcp, '/v1/verify', question)).body.reason.code;
+      const { body } = await send(tcp, '/v1/verify', question);
+      answers.push(body);
+      return body.reason.code;
     };
     expect((await send(sidecar, '/readyz')).status).toBe(200);
     // The ticket is two hours past its expiry: beside a cluster the ring alone decides.
     expect(await reasonOf(2n)).toBe('ok');
-    rotating = threeSecrets(2n, now(), 4);
+    const start = now();
+    rotating = threeSecrets(2n, start, 4);
     keep();
     const { fetched } = monitor;
     await until(() => monitor.fetched > fetched);
@@ -51,6 +55,15 @@ describe('a sidecar beside a cluster', () => {
     await until(() => sidecar.err.includes('"event":"mon_failed"'));
     expect(await reasonOf(4n)).toBe('ok');
     expect((await send(sidecar, '/readyz')).status).toBe(200);
+    // The current secret expires 8 s after it came, and a second later it should have gone.
+    await until(() => now() > start + 10, 15_000);
+    const verbose = await send(sidecar, '/readyz?verbose');
+    expect([verbose.status, verbose.body.stale]).toEqual([200, ['osd']]);
+    expect(await reasonOf(4n)).toBe('ok');
+    expect(answers.at(-1)).toMatchObject({ decision: true, stale: true });
+    expect(answers[0]).not.toHaveProperty('stale');
+    const metrics = await send({ socketPath: sidecar.socketPath }, '/metrics');
+    expect(metrics.text).toMatch(/^cephgate_service_secrets_stale\{service="osd"\} 1$/m);
     expect(sidecar.err).not.toContain(kit.key.toBase64());
     expect(await sidecar.stop()).toBe(0);
   }, 30_000);

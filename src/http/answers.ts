@@ -41,7 +41,7 @@ const ERRNO = { client_errno: { enum: [-1, -13] } };
 
 /** Schema of a decision with these further fields. */
 function decisionSchema(fields: Record<string, Schema>): Schema {
-  return answer({ ...DECIDED, ...ENDING }, { ...ERRNO, ...fields });
+  return answer({ ...DECIDED, ...ENDING }, { ...ERRNO, stale: { const: true }, ...fields });
 }
 
 /** What an answer to a verify may hold. */
@@ -84,7 +84,10 @@ export const ANSWERS: Readonly<Record<AnswerName, Schema>> = {
   live: answer({ status: { const: 'live' } }),
   ready: answer(
     { status: { enum: ['ready', 'not ready'] } },
-    { conditions: answer({ service_secrets: FLAG, not_draining: FLAG }) },
+    {
+      conditions: answer({ service_secrets: FLAG, not_draining: FLAG }),
+      stale: { type: 'array', items: STRING },
+    },
   ),
   version: answer({
     version: STRING,

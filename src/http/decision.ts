@@ -49,7 +49,10 @@ export function denial(code: ReasonCode, errno: number, authenticated = false): 
 export function answer(deps: AppDeps, decision: Decision, context: DecisionContext): Response {
   const id = newDecisionId(deps);
   logDecision(deps, id, decision, context);
-  const whole = { ...decision, snapshot: deps.ring.snapshot.toString(), decision_id: id };
+  const ending = { snapshot: deps.ring.snapshot.toString(), decision_id: id };
+  // The cluster is away: what was good when it was last heard of is good still.
+  const isStale = deps.ring.stale?.(deps.clock()).includes(context.service ?? '') === true;
+  const whole = { ...decision, ...ending, ...(isStale && { stale: true }) };
   return new Response(JSON.stringify(whole), { headers: { 'content-type': 'application/json' } });
 }
 

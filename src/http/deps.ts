@@ -24,6 +24,8 @@ export interface SecretRing {
   readonly size: number;
   /** What may be told of the secrets kept now. */
   readonly facts: readonly SecretFact[];
+  /** The services whose secrets should have been replaced by now, where another gives them. */
+  stale?(nowNs: bigint): readonly string[];
 }
 
 /** A service secret without its key. */

@@ -26,7 +26,8 @@ export function readyzRoute(c: Context<AppEnv>, deps: AppDeps): Response {
   const ready = Object.values(conditions).every((holds) => holds);
   const status = ready ? 'ready' : 'not ready';
   const verbose = c.req.query('verbose') !== undefined;
-  return c.json(verbose ? { status, conditions } : { status }, ready ? 200 : 503);
+  const stale = deps.ring.stale?.(deps.clock());
+  return c.json(verbose ? { status, conditions, stale } : { status }, ready ? 200 : 503);
 }
 
 /**

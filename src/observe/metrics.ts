@@ -133,6 +133,14 @@ export class Metrics {
       for (const [labels, kept] of grouped(ring.facts)) set(kept.length, labels);
     });
     gauge(
+      'service_secrets_stale',
+      'The cluster did not replace them in time.',
+      ['service'],
+      (set) => {
+        for (const service of ring.stale?.(clock()) ?? []) set(1, { service });
+      },
+    );
+    gauge(
       'service_secret_age_seconds',
       'Age of the oldest and the newest secret of a service.',
       ['service', 'key_type', 'which'],
