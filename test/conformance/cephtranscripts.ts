@@ -74,7 +74,7 @@ function comparable(
 async function load(path: string, text: string): Promise<void> {
   const store = await openSqliteStore(path);
   try {
-    const keyring = KeyRing.parse(new TextEncoder().encode(text), 16);
+    const keyring = KeyRing.parse(new TextEncoder().encode(text));
     await new AuthDb(store, undefined).import(keyring.entities());
   } finally {
     await store.close();

@@ -1,7 +1,8 @@
 /**
  * Recorded runs of Ceph's own tools: arrays of cases with an `argv` (authtool-golden.json,
  * auth-golden.json). Each is run through the command line of the package, in a folder of its own.
- * All are 16.2.15.
+ * All are 16.2.15, but those whose `env` names another release: these are hand-made
+ * (auth-release20.json).
  */
 
 import type { Io } from '../../src/cli/io.ts';
