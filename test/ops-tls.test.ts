@@ -57,6 +57,19 @@ describe.skipIf(!hasOpenssl && !required)('TLS', () => {
     expect(await sidecar.ended).toBe(0);
   });
 
+  it.skipIf(onNode)('says where a new certificate needs a new start', async () => {
+    for (const name of ['pem', 'key']) copyFileSync(at(`server.${name}`), at(`live.${name}`));
+    const files = ['--tls-cert', 'live.pem', '--tls-key', 'live.key'];
+    const sidecar = await startServe(folder.path, [...LOOPBACK, ...files]);
+    const hangup = (): Promise<Record<string, unknown>> =>
+      logged(sidecar, 'reload', () => sidecar.raise('SIGHUP'));
+    expect((await hangup()).restart_needed).toBeUndefined();
+    for (const name of ['pem', 'key']) copyFileSync(at(`server2.${name}`), at(`live.${name}`));
+    expect(await hangup()).toMatchObject({ level: 'info', restart_needed: 'tls-cert' });
+    sidecar.raise('SIGTERM');
+    expect(await sidecar.ended).toBe(0);
+  });
+
   it.skipIf(!onNode)('takes a new certificate on SIGHUP and keeps the last good one', async () => {
     for (const name of ['pem', 'key']) copyFileSync(at(`server.${name}`), at(`live.${name}`));
     const files = ['--tls-cert', 'live.pem', '--tls-key', 'live.key'];
@@ -140,6 +153,11 @@ describe.skipIf(!hasOpenssl && !required)('a sidecar does not begin', () => {
       'not the key of',
     ],
     ['with no certificate', ['--tls-cert', 'rights', '--tls-key', 'osd.key'], 'not PEM as TLS'],
+    [
+      'with a CA that is none',
+      [...MTLS.slice(0, 4), '--tls-client-ca', 'rights', '--tls-client-rights', 'rights'],
+      onNode ? 'not PEM as TLS' : 'this runtime cannot',
+    ],
     ['with a CA and no rights', [...TLS, '--tls-client-ca', 'ca.pem'], '"--tls-client-rights"'],
     ['with tokens and a CA', [...MTLS, '--token-file', 't'], 'by its certificate or by its token'],
   ])('%s', async (_, args, message) => {

@@ -10,7 +10,7 @@ import type { LogRecord } from '../http/deps.ts';
 import { readPrivateFile } from '../http/files.ts';
 import { readSecretsFile, type Secret } from '../http/secretsfile.ts';
 import type { State } from '../http/state.ts';
-import { readTls, type TlsFiles, type TlsSource } from '../http/tls.ts';
+import { readTls, type TlsFiles, type TlsMaterial, type TlsSource } from '../http/tls.ts';
 import type { ListenConfig } from './configlisten.ts';
 import type { Settings } from './options.ts';
 import { KNOWN_OPTIONS } from './settings.ts';
@@ -57,7 +57,7 @@ export function reload(started: LiveConfig, read: () => LiveConfig, live: LivePa
     const tls = useTls && readTls(sameProof(useTls[1], started.listening.tls, late));
     if (secrets !== undefined) useSecrets![0](secrets);
     if (tokens !== undefined) useTokens![0].splice(0, useTokens![0].length, ...tokens);
-    if (tls !== undefined) useTls![0].replace(tls);
+    if (tls !== undefined) replaceTls(useTls![0], tls, late);
     live.state.rates.set(listening.rateLimit);
     live.deps.policy = withFixed(policy, started.policy);
     const restart = late.size === 0 ? undefined : [...late].join(',');
@@ -82,6 +82,11 @@ function replacing<P, F>(
 ): readonly [P, F] | undefined {
   if ((part === undefined) !== (file === undefined)) late.add(name);
   return part === undefined || file === undefined ? undefined : [part, file];
+}
+
+function replaceTls(source: TlsSource, tls: TlsMaterial, late: Set<string>): void {
+  if (!source.canChange && source.differs(tls)) late.add('tls-cert');
+  source.replace(tls);
 }
 
 /** Whether clients are asked for certificates is settled when a listener opens. */

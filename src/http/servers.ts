@@ -57,7 +57,10 @@ function openNode(handler: Handler, place: Place, tls: TlsSource | undefined): P
 
 function openTls(tls: TlsSource, listener: ReturnType<typeof getRequestListener>): Server {
   const server = createTlsServer({ ...SERVER_LIMITS, ...TLS_LIMITS, ...tls.context() }, listener);
-  tls.changed(() => server.setSecureContext(tls.context()));
+  // Bun has no such call, nor has Deno.serve: there a new certificate needs a new start.
+  if (typeof server.setSecureContext === 'function') {
+    tls.changed(() => server.setSecureContext(tls.context()));
+  }
   return server;
 }
 

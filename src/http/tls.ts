@@ -61,7 +61,9 @@ export function readTls(files: TlsFiles): TlsMaterial {
       ? undefined
       : parseCertificateRights(readOwnFile(clientRights), clientRights);
   checkPair(cert, key, files);
-  if (clientCa !== undefined) attempt(caFile!, () => new X509Certificate(clientCa));
+  if (clientCa !== undefined) {
+    attempt(caFile!, () => [new X509Certificate(clientCa), createSecureContext({ ca: clientCa })]);
+  }
   return { cert, key, clientCa, entries };
 }
 
@@ -78,6 +80,17 @@ export class TlsSource {
 
   get asksForCertificates(): boolean {
     return this.#material.clientCa !== undefined;
+  }
+
+  /** Whether listeners take another certificate, or keep theirs until they are opened anew. */
+  get canChange(): boolean {
+    return this.#listeners.length > 0;
+  }
+
+  /** Whether the certificate, its key or the CA would be another. */
+  differs({ cert, key, clientCa }: TlsMaterial): boolean {
+    const present = this.#material;
+    return cert !== present.cert || key !== present.key || clientCa !== present.clientCa;
   }
 
   context(): TlsContext {
