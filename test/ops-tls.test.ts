@@ -30,6 +30,7 @@ beforeAll(() => {
   ca.issue('hidden', 'DNS:elsewhere.test', 'osd.7');
   new Authority(folder.path, 'foreign').issue('stranger', 'DNS:osd.storage.test', 'x', 'foreign');
   writeFileSync(at('rights'), '# nodes\naccept OSD.storage.test\nverify osd.7\n');
+  writeFileSync(at('granted'), 'verify osd.test\n', { mode: 0o600 });
   // What openssl wrote was 0600 already; the certificates need no secrecy.
   chmodSync(at('rights'), 0o644);
 });
@@ -155,7 +156,7 @@ describe.skipIf(!hasOpenssl && !required)('a sidecar does not begin', () => {
     ['with no certificate', ['--tls-cert', 'rights', '--tls-key', 'osd.key'], 'not PEM as TLS'],
     [
       'with a CA that is none',
-      [...MTLS.slice(0, 4), '--tls-client-ca', 'rights', '--tls-client-rights', 'rights'],
+      [...MTLS.slice(0, 4), '--tls-client-ca', 'granted', '--tls-client-rights', 'granted'],
       onNode ? 'not PEM as TLS' : 'this runtime cannot',
     ],
     ['with a CA and no rights', [...TLS, '--tls-client-ca', 'ca.pem'], '"--tls-client-rights"'],
