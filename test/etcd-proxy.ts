@@ -7,6 +7,8 @@ export type Fault =
   | { readonly kind: 'pass' }
   /** Both ways, milliseconds. */
   | { readonly kind: 'delay'; readonly ms: number }
+  /** The answer only, milliseconds. */
+  | { readonly kind: 'slow'; readonly ms: number }
   /** The request arrives, its answer does not. */
   | { readonly kind: 'cut' }
   /** The request arrives twice, on two connections; one answer comes back. */
@@ -18,7 +20,7 @@ export type Fault =
 
 export class EtcdProxy {
   /** Asked for each chunk of a request. */
-  fault: () => Fault = () => ({ kind: 'pass' });
+  fault: (chunk: Uint8Array) => Fault = () => ({ kind: 'pass' });
   readonly #server: Server;
   readonly #target: URL;
   readonly #sockets = new Set<Socket>();
@@ -47,8 +49,13 @@ export class EtcdProxy {
     for (const send of this.#held.splice(0)) send();
   }
 
-  async stop(): Promise<void> {
+  /** Breaks all connections. */
+  cut(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async stop(): Promise<void> {
+    this.cut();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
@@ -57,7 +64,7 @@ export class EtcdProxy {
     const upstream = this.#connect();
     this.#track(client);
     client.on('data', (chunk) => {
-      fault = this.fault();
+      fault = this.fault(chunk);
       if (fault.kind === 'stall') return;
       if (fault.kind === 'hold') {
         this.#held.push(() => upstream.write(chunk));
@@ -69,8 +76,9 @@ export class EtcdProxy {
     });
     upstream.on('data', (chunk) => {
       if (fault.kind === 'cut') client.destroy();
-      else if (fault.kind === 'delay') setTimeout(() => client.write(chunk), fault.ms);
-      else client.write(chunk);
+      else if (fault.kind === 'delay' || fault.kind === 'slow') {
+        setTimeout(() => client.write(chunk), fault.ms);
+      } else client.write(chunk);
     });
     client.on('close', () => {
       if (this.#held.length === 0) setTimeout(() => upstream.destroy(), 200);
