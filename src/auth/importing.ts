@@ -5,6 +5,8 @@
  */
 
 import { randomBytes } from 'node:crypto';
+// The embedded store never waits for anything: without a turn now and then nobody else is served.
+import { setImmediate as turn } from 'node:timers/promises';
 import { StoreError } from '../errors.ts';
 import type { KeyRingEntity } from '../keyring/keyring.ts';
 import { ENTITIES, IMPORT, type ImportRecord, STAGED } from '../store/records.ts';
@@ -41,12 +43,31 @@ export async function importEntities(
   }
 }
 
-/** Carries out an import that is committed. Throws StoreError. */
+/**
+ * Carries out an import that is committed. All callers of this process wait for the first one's
+ * work. Throws StoreError.
+ */
 export async function finishImport(
   store: Store,
   { importId }: ImportRecord,
   compare: Compare,
 ): Promise<void> {
+  const running = finishing.get(store);
+  if (running?.importId === importId) {
+    await running.done;
+    return;
+  }
+  const done = carryOut(store, importId, compare);
+  finishing.set(store, { importId, done });
+  try {
+    await remove(store, await done);
+  } finally {
+    if (finishing.get(store)?.importId === importId) finishing.delete(store);
+  }
+}
+
+/** Returns the keys that are not needed any more; none if others have carried it out. */
+async function carryOut(store: Store, importId: string, compare: Compare): Promise<Uint8Array[]> {
   const prefix = STAGED.key({ importId, entity: '' });
   const staged: Uint8Array[] = [];
   const entities: Put[] = [];
@@ -55,11 +76,11 @@ export async function finishImport(
     entities.push({ key: ENTITIES.key(STAGED.id(key).entity), value });
   }
   for (const puts of batches(entities)) {
-    // Somebody else has carried it out.
-    if (!(await commitIf(store, [compare], puts))) return;
+    if (!(await commitIf(store, [compare], puts))) return [];
+    await turn();
   }
   await commitIf(store, [compare], [], [IMPORT.key(undefined)]);
-  await remove(store, staged);
+  return staged;
 }
 
 async function importStaged(
@@ -79,6 +100,7 @@ async function importStaged(
   for (const batch of batches(puts)) {
     const renewed = await lease.renew({ timeoutMs: STORE_TIMEOUT_MS });
     if (!renewed || !(await commitIf(store, [held], batch))) throw contended();
+    await turn();
   }
   const put = { key: IMPORT.key(undefined), value: IMPORT.encode({ importId }) };
   if (!(await commitIf(store, [held, NO_IMPORT, ...compares], [put]))) throw contended();
@@ -97,6 +119,7 @@ async function removeLeftovers(store: Store): Promise<void> {
 async function remove(store: Store, keys: readonly Uint8Array[]): Promise<void> {
   for (let at = 0; at < keys.length; at += OPERATIONS_MAX) {
     await commitIf(store, [], [], keys.slice(at, at + OPERATIONS_MAX));
+    await turn();
   }
 }
 
@@ -124,6 +147,9 @@ function batches(puts: readonly Put[]): Put[][] {
   }
   return all;
 }
+
+/** What is being carried out by this process. */
+const finishing = new WeakMap<Store, { importId: string; done: Promise<unknown> }>();
 
 const NO_IMPORT: Compare = { key: IMPORT.key(undefined), revision: 'absent' };
 const LEASE = 'auth-import';
