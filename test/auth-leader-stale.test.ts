@@ -1,6 +1,7 @@
 /** An instance that is cut off from the store: how it knows, and what it stops doing. */
 
 import { describe, expect, it } from 'vitest';
+import { KeyServerRing } from '../src/auth/keyserver-ring.ts';
 import { joinRotation } from '../src/auth/leader-follow.ts';
 import { MemoryStore, type Store } from '../src/store/index.ts';
 import { until } from './etcd.ts';
@@ -45,14 +46,18 @@ describe('an instance whose view of the store is old', () => {
     const rotation = await joinRotation(options);
     const seals = async () => rotation.keyServer.sealing('osd', clock()) !== undefined;
     await until(seals);
+    const ring = new KeyServerRing(rotation.keyServer, rotation);
+    expect(ring.stale()).toEqual([]);
     spoil.ageMs = 60_000;
     // What was read without the watch counts as long as it is young.
     await until(async () => !(await seals()));
     expect(rotation.ageMs()).toBeGreaterThan(500);
+    expect(ring.stale()).toContain('osd');
     // Verifying goes on with what is held.
     expect(rotation.keyServer.held('osd')).toHaveLength(3);
     spoil.ageMs = 10;
     await until(seals);
+    expect(ring.stale()).toEqual([]);
     spoil.away = true;
     spoil.ageMs = 60_000;
     await until(async () => !(await seals()));

@@ -9,7 +9,7 @@ import { ROTATING } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import { followRecords } from './follow.ts';
 import { type KeyServer, ROTATING_SERVICES } from './keyserver.ts';
-import type { SharedRefresh } from './leader-refresh.ts';
+import type { JoinedRotation } from './leader-follow.ts';
 import { STORE_TIMEOUT_MS } from './storecalls.ts';
 
 /** A rotating secret without its key. */
@@ -25,12 +25,12 @@ export interface RingFact {
 
 export class KeyServerRing {
   readonly #keyServer: KeyServer;
-  readonly #refresh: SharedRefresh | undefined;
+  readonly #shared: Pick<JoinedRotation, 'refresh' | 'isStale'> | undefined;
 
-  /** @param refresh where others turn the rings too */
-  constructor(keyServer: KeyServer, refresh?: SharedRefresh) {
+  /** @param shared where others turn the rings too */
+  constructor(keyServer: KeyServer, shared?: Pick<JoinedRotation, 'refresh' | 'isStale'>) {
     this.#keyServer = keyServer;
-    this.#refresh = refresh;
+    this.#shared = shared;
   }
 
   get snapshot(): bigint {
@@ -60,13 +60,18 @@ export class KeyServerRing {
    * ask and at most once a second; true if it may be here now.
    */
   async catchUp(authorizer: Uint8Array): Promise<boolean> {
-    const refresh = this.#refresh;
-    const sealed = refresh && secretOf(authorizer);
+    const shared = this.#shared;
+    const sealed = shared && secretOf(authorizer);
     if (sealed === undefined) return false;
     const service = ROTATING_SERVICES.find((each) => ENTITY_TYPES[each] === sealed.serviceId);
     const newest = service && this.#keyServer.held(service).at(-1)?.secretId;
     if (newest === undefined || sealed.secretId <= newest) return false;
-    return await refresh!.once();
+    return await shared!.refresh.once();
+  }
+
+  /** All services, while others may have revoked or rotated something that is not known here. */
+  stale(): readonly string[] {
+    return this.#shared?.isStale() ? ROTATING_SERVICES : [];
   }
 
   /**

@@ -35,6 +35,8 @@ export interface JoinedRotation {
   readonly leads: boolean;
   /** Milliseconds for which changes of others may be missing here: below 2 s in good times. */
   ageMs(): number;
+  /** The view is so old that nothing is issued from it. */
+  isStale(): boolean;
   /** Leaves; another instance leads at once if this one did. */
   close(): Promise<void>;
   /** Stops without a word, as if it was killed. */
@@ -85,6 +87,7 @@ export async function joinRotation(options: JoinOptions): Promise<JoinedRotation
       return leader.leads;
     },
     ageMs: () => view.ageMs(),
+    isStale: () => view.ageMs() >= staleAfterMs,
     async close() {
       stop.abort();
       await Promise.all([rounds, following]);

@@ -88,7 +88,7 @@ export async function openIssuer(options: IssuerOptions): Promise<OpenIssuer> {
   const following = rotation ? [] : followed.map((each) => retried(each, signal, failed));
   return {
     handler: new CephxServiceHandler(issuer, exchanges),
-    ring: new KeyServerRing(keyServer, rotation?.refresh),
+    ring: new KeyServerRing(keyServer, rotation),
     rotation,
     health: () => readHealth(issuer),
     async close() {
