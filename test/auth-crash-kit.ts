@@ -194,7 +194,7 @@ function presenceName(i: number): string {
 
 const CONNECTIONS = 6;
 const READERS = 3;
-const GROUP = 250;
+const GROUP = 1_000;
 const KEY = 'AQBwZWxgAAAAABAAAAECAwQFBgcICQoLDA0ODw==';
 /** How a request ends when the other end dies, or has died. */
 const GONE: readonly string[] = ['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ENOENT'];

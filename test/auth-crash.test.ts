@@ -71,6 +71,7 @@ describe(`kill -9, ${ROUNDS} rounds, seed ${seed}`, () => {
         await sidecar.command({ prefix: 'auth caps', entity: 'client.u0', caps });
         const { body } = await sidecar.command({ prefix: 'auth export' });
         const cli = exported(home, sidecar);
+        const seen = contentsUntilEnd(path, cli);
         if (round % 5 === 4) {
           // The other end of the socket dies: the CLI says so, and keeps the file.
           await sleep(rng.int(250));
@@ -79,10 +80,11 @@ describe(`kill -9, ${ROUNDS} rounds, seed ${seed}`, () => {
           sidecar = await spawnAdmin(home, ENV);
         } else {
           await (round % 5 < 3 ? written(home, cli) : sleep(rng.int(300)));
+          await sleep(rng.int(8));
           killIfThere(cli);
           if ((await cli.ended) === 'SIGKILL') interrupted++;
         }
-        expect([before, body.output]).toContain(readFileSync(path, 'utf8'));
+        for (const content of await seen) expect([before, body.output]).toContain(content);
       }
       expect(interrupted).toBeGreaterThan(ROUNDS / 5);
       expect(await exported(home, sidecar).ended).toBe(0);
@@ -201,6 +203,20 @@ async function listed(sidecar: AdminSidecar): Promise<Listed[]> {
 function exported(home: string, { adminPath }: AdminSidecar): Spawned {
   const env = { ...ENV, CEPHGATE_ADMIN_LISTEN: `unix:${adminPath}` };
   return spawnCephgate(['auth', 'export', '-o', 'out.keyring'], { cwd: home, env });
+}
+
+/** All that a reader of the file sees until the command has ended, and then. */
+async function contentsUntilEnd(path: string, cli: Spawned): Promise<Set<string>> {
+  const seen = new Set<string>();
+  let over = false;
+  cli.ended.finally(() => {
+    over = true;
+  });
+  while (!over) {
+    seen.add(readFileSync(path, 'utf8'));
+    await turn();
+  }
+  return seen.add(readFileSync(path, 'utf8'));
 }
 
 function killIfThere(cli: Spawned): void {

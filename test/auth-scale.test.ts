@@ -1,0 +1,143 @@
+/**
+ * Many users: 100,000 in `npm test`, USERS=1000000 in the long form. Times are those of a process
+ * asked through its admin socket; the machine is shared, so each is the best or middle of several.
+ */
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import process from 'node:process';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type AdminSidecar, endStarted, spawnAdmin } from './auth-sidecar.ts';
+import { spawnCephgate, temporaryFolder } from './spawn.ts';
+
+const USERS = Number(process.env.USERS ?? 100_000);
+/** What one import takes: the body of a command is at most 64 MiB. */
+const PART = 250_000;
+const TIMEOUT_MS = 120_000 + USERS * 2;
+const folder = temporaryFolder('scale');
+afterAll(async () => {
+  await endStarted();
+  folder.remove();
+});
+
+describe(`${USERS} users`, () => {
+  const home = join(folder.path, 'home');
+  mkdirSync(home, { mode: 0o700 });
+
+  it(
+    'are imported, listed, added to, and there after a restart',
+    async () => {
+      let sidecar = await spawnAdmin(home);
+      report('imported', `${await importAll(home, sidecar)} ms`);
+      report('memory after the import', memoryOf(sidecar));
+
+      const listing = await bestOf(3, () => listed(sidecar));
+      report('auth ls -f json', `${listing.ms.toFixed(0)} ms, ${listing.value.length} bytes`);
+      const { auth_dump: dump } = JSON.parse(listing.value);
+      expect(dump).toHaveLength(USERS + 1);
+      expect(dump[1]).toEqual({ entity: nameOf(0), key: KEY, caps: CAPS });
+      expect(dump.at(-1)).toEqual({ entity: nameOf(USERS - 1), key: KEY, caps: CAPS });
+      if (USERS <= 100_000) expect(listing.ms).toBeLessThan(LS_MS);
+
+      const added = await times(ADDED, (i) => getOrCreate(sidecar, i));
+      report('get-or-create, median', `${median(added).toFixed(2)} ms`);
+      const found = await times(ADDED, (i) => getOrCreate(sidecar, i));
+      report('get-or-create of one that is there, median', `${median(found).toFixed(2)} ms`);
+      expect(median(added)).toBeLessThan(GET_OR_CREATE_MS);
+      expect(median(found)).toBeLessThan(GET_OR_CREATE_MS);
+
+      expect(await sidecar.stop()).toBe(0);
+      const begin = performance.now();
+      sidecar = await spawnAdmin(home);
+      report('started again', `${(performance.now() - begin).toFixed(0)} ms`);
+      report('memory after the start', memoryOf(sidecar));
+      expect(JSON.parse(await listed(sidecar)).auth_dump).toHaveLength(USERS + 1 + ADDED);
+      report('memory after a listing', memoryOf(sidecar));
+      expect(await sidecar.stop()).toBe(0);
+    },
+    TIMEOUT_MS,
+  );
+});
+
+/** Through the command, as an administrator would; returns milliseconds. */
+async function importAll(home: string, { adminPath }: AdminSidecar): Promise<number> {
+  let ms = 0;
+  for (let from = 0; from < USERS; from += PART) {
+    const file = join(home, 'users.keyring');
+    writeKeyring(file, from, Math.min(from + PART, USERS));
+    const begin = performance.now();
+    const env = { CEPHGATE_ADMIN_LISTEN: `unix:${adminPath}` };
+    const cli = spawnCephgate(['auth', 'import', '-i', file], { cwd: home, env });
+    expect([await cli.ended, cli.err]).toEqual([0, expect.any(String)]);
+    ms += performance.now() - begin;
+  }
+  return Math.round(ms);
+}
+
+function writeKeyring(path: string, from: number, to: number): void {
+  const caps = Object.entries(CAPS).map(([service, text]) => `\tcaps ${service} = "${text}"\n`);
+  const rest = `\tkey = ${KEY}\n${caps.join('')}`;
+  const sections = Array.from({ length: to - from }, (_, i) => `[${nameOf(from + i)}]\n${rest}`);
+  writeFileSync(path, sections.join(''), { mode: 0o600 });
+}
+
+async function listed(sidecar: AdminSidecar): Promise<string> {
+  const { status, body } = await sidecar.command({ prefix: 'auth ls', format: 'json' });
+  expect([status, body.retcode]).toEqual([200, 0]);
+  return body.output;
+}
+
+async function getOrCreate(sidecar: AdminSidecar, i: number): Promise<void> {
+  const entity = `client.added${i}`;
+  const caps = Object.entries(CAPS).flat();
+  const { body } = await sidecar.command({ prefix: 'auth get-or-create', entity, caps });
+  expect(body.retcode).toBe(0);
+}
+
+async function bestOf<T>(n: number, once: () => Promise<T>): Promise<{ ms: number; value: T }> {
+  let best = Number.POSITIVE_INFINITY;
+  let value: T;
+  for (let i = 0; i < n; i++) {
+    const begin = performance.now();
+    value = await once();
+    best = Math.min(best, performance.now() - begin);
+  }
+  return { ms: best, value: value! };
+}
+
+async function times(n: number, once: (i: number) => Promise<void>): Promise<number[]> {
+  const all: number[] = [];
+  for (let i = 0; i < n; i++) {
+    const begin = performance.now();
+    await once(i);
+    all.push(performance.now() - begin);
+  }
+  return all;
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
+}
+
+/** What the process holds in memory now, and the most it ever held; empty where nobody tells. */
+function memoryOf({ child }: AdminSidecar): string {
+  if (process.platform !== 'linux') return 'not known here';
+  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+  const mb = (name: string): string =>
+    `${Math.round(Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024)} MiB`;
+  return `${mb('VmRSS')}, at most ${mb('VmHWM')}`;
+}
+
+function report(what: string, value: string): void {
+  console.log(`${USERS} users, ${what}: ${value}`);
+}
+
+function nameOf(i: number): string {
+  return `client.u${String(i).padStart(7, '0')}`;
+}
+
+const ADDED = 201;
+const LS_MS = 2_000;
+const GET_OR_CREATE_MS = 10;
+const KEY = 'AQBwZWxgAAAAABAAAAECAwQFBgcICQoLDA0ODw==';
+const CAPS = { mon: 'allow r', osd: 'allow rw pool=liverpool' };
