@@ -1,5 +1,8 @@
 /** The store: contract, implementations and records. */
 
+export { type CopyOptions, copyStore, type Digest, digestStore } from './copy.ts';
+export type { EtcdAccess } from './etcd/open.ts';
+export { type Envelope, plaintextEnvelope, sealedEnvelope } from './etcd/seal.ts';
 export { MemoryStore } from './memory.ts';
 export { openStore } from './open.ts';
 export {
