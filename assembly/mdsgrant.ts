@@ -145,23 +145,19 @@ function begin(
   outcomeReset();
 }
 
-/** Whether some grant opens the file system that the operation names, if it names one. */
+/**
+ * Whether some grant opens the file system that the operation names, if it names one. A daemon asks
+ * so once, when it is mounted, and for READ, which every grant has.
+ */
 function fsCapable(grants: usize, count: i32): bool {
   const n = load<u32>(record + MDS_FS, 4);
   if (n == 0 || mdscapIsAllowAll(grants, count)) return true;
-  const mask = load<u32>(record + MDS_MASK);
-  const wantsWrite = (mask & MAY_WRITE) != 0;
-  const wantsRead = (mask & MAY_READ) != 0 || !wantsWrite;
+  const wanted = record + load<u32>(record + MDS_FS);
   for (let i = 0; i < count; i++) {
     const grant = grants + i * GRANT_LEN;
-    if (load<u16>(grant + GRANT_FLAGS) & GRANT_HAS_FSNAME) {
-      const name = text + load<u32>(grant + GRANT_B);
-      if (load<u32>(grant + GRANT_B, 4) != n) continue;
-      if (!bytesEqual(name, record + load<u32>(record + MDS_FS), n)) continue;
-    }
-    const caps = load<u32>(grant + GRANT_MASK);
-    if (wantsRead && (caps & MDS_CAP_READ) != 0) return true;
-    if (wantsWrite && (caps & MDS_CAP_WRITE) != 0) return true;
+    if ((load<u16>(grant + GRANT_FLAGS) & GRANT_HAS_FSNAME) == 0) return true;
+    if (load<u32>(grant + GRANT_B, 4) != n) continue;
+    if (bytesEqual(text + load<u32>(grant + GRANT_B), wanted, n)) return true;
   }
   return false;
 }
