@@ -1,15 +1,16 @@
 /** The example in C: compiled, and run against a sidecar as a storage daemon would. */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openAuthorizeReply } from '../src/cephx/authorizer.ts';
-import { readSecretsFile } from '../src/http/secretsfile.ts';
+import { formatSecrets } from '../src/http/secretsfile.ts';
 import { makeTicket, type TestTicket } from './authorizers.ts';
 import { challengeOf, nonceIn } from './frames-kit.ts';
+import { AES256K_ID, aes256kSecret, SECRETS } from './http-kit.ts';
 import { Rng, seedOf } from './rng.ts';
 import { type SpawnedSidecar, spawnSidecar, temporaryFolder } from './spawn.ts';
 import { twinSealer } from './twin/sealer.ts';
@@ -25,7 +26,8 @@ describe.skipIf(!installed && !required)('test/c/frames.c (apt-get install -y gc
   const rng = new Rng(seedOf(43));
   let sidecar: SpawnedSidecar;
   beforeAll(async () => {
-    const more = ['--frames-listen', 'unix:data/frames.sock'];
+    writeFileSync(join(folder.path, 'secrets.json'), formatSecrets(SECRETS), { mode: 0o600 });
+    const more = ['--frames-listen', 'unix:data/frames.sock', '--secrets', 'secrets.json'];
     sidecar = await spawnSidecar(folder.path, undefined, more);
   });
   afterAll(async () => {
@@ -79,11 +81,10 @@ describe.skipIf(!installed && !required)('test/c/frames.c (apt-get install -y gc
     return join(folder.path, 'data', 'frames.sock');
   }
 
-  /** A ticket under the newest secret of the sidecar. */
+  /** A ticket under a secret of the sidecar. */
   function anyTicket(): TestTicket {
-    const secrets = readSecretsFile(join(folder.path, 'data', 'secrets.json'));
-    const { key, secretId } = secrets.find((each) => each.service === 'osd')!;
-    return makeTicket(key, rng.random, { secretId, createdNs: BigInt(Date.now()) * 1_000_000n });
+    const createdNs = BigInt(Date.now()) * 1_000_000n;
+    return makeTicket(aes256kSecret, rng.random, { secretId: AES256K_ID, createdNs });
   }
 
   function start(connection: string, pool: string): Daemon {

@@ -4,7 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readSecretsFile } from '../src/http/secretsfile.ts';
+import { formatSecrets } from '../src/http/secretsfile.ts';
+import { SECRETS } from './http-kit.ts';
 import {
   type HttpAnswer,
   type SpawnedSidecar,
@@ -13,6 +14,7 @@ import {
   spawnSidecar,
   temporaryFolder,
 } from './spawn.ts';
+import { storedSecrets } from './stored-secrets.ts';
 
 const folder = temporaryFolder('serve');
 let sidecar: SpawnedSidecar;
@@ -28,22 +30,19 @@ describe('a sidecar in an empty folder', () => {
   it('makes its data for nobody but its owner', () => {
     const data = join(folder.path, 'data');
     expect(statSync(data).mode & 0o777).toBe(0o700);
-    expect(readdirSync(data).sort()).toEqual(['cephgate.sock', 'secrets.json', 'state.key']);
-    for (const name of ['secrets.json', 'state.key']) {
-      expect(statSync(join(data, name)).mode & 0o777).toBe(0o600);
+    expect(filesIn(data)).toEqual(['admin.sock', 'cephgate.sock', ...LASTING].sort());
+    for (const name of ['admin.sock', ...LASTING]) {
+      expect([name, statSync(join(data, name)).mode & 0o777]).toEqual([name, 0o600]);
     }
     expect(statSync(join(data, 'cephgate.sock')).mode & 0o777).toBe(0o660);
     expect(sidecar.socketPath).toBe(join(data, 'cephgate.sock'));
   });
 
-  it('has three rotating secrets for each service', () => {
-    const secrets = readSecretsFile(join(folder.path, 'data', 'secrets.json'));
-    const ids = secrets.map(({ service, secretId }) => `${service} ${secretId}`);
-    const expected = ['osd', 'mds', 'mgr'].flatMap((name) =>
-      [1, 2, 3].map((id) => `${name} ${id}`),
-    );
-    expect(ids).toEqual(expected);
-    expect(new Set(secrets.map(({ key }) => key.toBase64())).size).toBe(9);
+  it('says where the key of client.admin is, and never the key', () => {
+    const path = join(folder.path, 'data', 'ceph.client.admin.keyring');
+    expect(sidecar.out).toContain(`made client.admin: its key is in ${path}\n`);
+    const key = /key = (\S+)/.exec(readFileSync(path, 'utf8'))![1]!;
+    expect(sidecar.out + sidecar.err).not.toContain(key);
   });
 
   it('is live and ready on both listeners', async () => {
@@ -125,22 +124,26 @@ it('without flags opens ./data/cephgate.sock and port 6480', async (test) => {
 describe('the life of a sidecar', () => {
   it('ends with 0 on SIGTERM and SIGINT, takes its socket away and keeps its secrets', async () => {
     const own = temporaryFolder('life');
-    const file = join(own.path, 'data', 'secrets.json');
-    const kept: string[] = [];
+    const data = join(own.path, 'data');
+    const kept: Awaited<ReturnType<typeof storedSecrets>>[] = [];
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       const process = await spawnSidecar(own.path);
-      kept.push(readFileSync(file, 'utf8'));
       expect(await process.stop(signal)).toBe(0);
-      expect(readdirSync(join(own.path, 'data')).sort()).toEqual(['secrets.json', 'state.key']);
+      expect(filesIn(data)).toEqual(LASTING);
+      kept.push(await storedSecrets(data));
     }
-    expect(kept[0]).toBe(kept[1]);
+    expect(kept[0]).toEqual(kept[1]);
+    const ids = kept[0]!.map(({ service, secretId }) => `${service} ${secretId}`);
+    const services = ['auth', 'mon', 'mds', 'osd', 'mgr'];
+    expect(ids).toEqual(services.flatMap((name) => [1, 2, 3].map((id) => `${name} ${id}`)));
+    expect(new Set(kept[0]!.map(({ key }) => key.join())).size).toBe(15);
     own.remove();
   });
 
   it('reloads static secrets on SIGHUP and keeps the last good ones', async () => {
     const own = temporaryFolder('reload');
     const file = join(own.path, 'secrets.json');
-    const good = readFileSync(join(folder.path, 'data', 'secrets.json'), 'utf8');
+    const good = formatSecrets(SECRETS);
     writeFileSync(file, good, { mode: 0o600 });
     const process = await spawnSidecar(own.path, undefined, ['--secrets', file]);
     const reloaded = async (text: string): Promise<Record<string, unknown>> => {
@@ -153,7 +156,11 @@ describe('the life of a sidecar', () => {
       return JSON.parse(process.err.trim().split('\n').at(-1)!);
     };
     expect(process.out.trim().split('\n')).toHaveLength(1);
-    expect(await reloaded(good)).toMatchObject({ event: 'reload', secrets: 9, snapshot: '2' });
+    expect(await reloaded(good)).toMatchObject({
+      event: 'reload',
+      secrets: SECRETS.length,
+      snapshot: '2',
+    });
     const bad = await reloaded('{');
     expect(bad).toMatchObject({ level: 'error', event: 'reload' });
     expect(bad.message).toContain('it is not JSON');
@@ -178,6 +185,14 @@ describe('the life of a sidecar', () => {
     own.remove();
   });
 
+  it('does not open a store that another process has, and says which', async () => {
+    const process = spawnCephgate(['serve', '--listen', 'unix:second.sock'], { cwd: folder.path });
+    expect(await process.ended).toBe(3);
+    expect(process.out).toBe('');
+    expect(process.err).toContain(`process ${sidecar.child.pid} holds its lock since `);
+    expect((await send(sidecar, '/readyz')).status).toBe(200);
+  });
+
   it('does not use secrets that others may read', async () => {
     const own = temporaryFolder('mode');
     writeFileSync(join(own.path, 's.json'), '{}', { mode: 0o644 });
@@ -189,3 +204,19 @@ describe('the life of a sidecar', () => {
     own.remove();
   });
 });
+
+/** SQLite has further files beside the store, and libsql leaves them there. */
+function filesIn(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => !/-(?:shm|wal|journal)$/.test(name))
+    .sort();
+}
+
+/** What a sidecar that has ended leaves behind. */
+const LASTING = [
+  'ceph.client.admin.keyring',
+  'cephgate.db',
+  'cephgate.db.lock',
+  'mon.keyring',
+  'state.key',
+];

@@ -274,7 +274,7 @@ async function openRing(config: ServeConfig, opened: Opened): Promise<OpenRing> 
     const generalSecret = config.policy.generalSecret === true;
     return { ring: new StaticRing(engine, secrets, nowNs, generalSecret), close };
   }
-  if (store !== undefined && config.admin?.required) {
+  if (store !== undefined && config.admin !== undefined) {
     const keys = loadStateKeys(`${config.data}/state.key`, nowNs, random);
     return await openIssuing(config.admin, config.policy, { engine, store, log, keys });
   }

@@ -50,7 +50,8 @@ export async function loadDriver(): Promise<SqlDriver> {
   }
   throw new StoreError(
     'store.driver',
-    'cannot open a SQLite store: this runtime has no node:sqlite, and libsql does not load',
+    'cannot open a SQLite store: this runtime has no node:sqlite, and the package libsql does ' +
+      'not load ("npm install libsql" adds it)',
   );
 }
 
