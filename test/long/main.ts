@@ -32,6 +32,16 @@ const FORMS: Readonly<Record<string, LongForm>> = {
     env: { CAPS_PAIRS: '1000000' },
     about: '10^6 caps and requests of each language, beside the twins',
   },
+  crash: {
+    suite: 'test/auth-crash.test.ts',
+    env: { CRASH_ROUNDS: '100' },
+    about: '100 times kill -9 of a sidecar under writers and readers',
+  },
+  users: {
+    suite: 'test/auth-scale.test.ts',
+    env: { USERS: '1000000' },
+    about: '10^6 users: imported, listed, served after a restart',
+  },
 };
 
 function main(): number {
