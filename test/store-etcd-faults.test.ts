@@ -214,13 +214,14 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: one member behind a proxy`, () => {
     const told = take(watch, Number.POSITIVE_INFINITY, live);
     for (let i = 0; i < 5; i++) await commit(`${i}`);
     const last = await commit('6');
+    await expect.poll(() => live.length, { timeout: 5_000 }).toBe(6);
     await cluster.compact(last);
     const old = store.get(bytes('a'), { ...CALL, at: first });
     await expect(old).rejects.toMatchObject({ code: 'store.compacted' });
     expect((await take(store.watch(first), 2)).map((event) => event.type)).toEqual(['compacted']);
     // One that is up to date goes on.
     await commit('7');
-    await expect.poll(() => live.length).toBe(7);
+    await expect.poll(() => live.length, { timeout: 5_000 }).toBe(7);
     expect(live.every((event) => event.type === 'transaction')).toBe(true);
     watch.close();
     await told;
