@@ -129,7 +129,7 @@ describe('POST /v1/checks', () => {
     let asked = 0;
     deps.clock = () => {
       asked += 1;
-      return kit.nowNs + BigInt(asked) * 3_600n * SECOND_NS;
+      return kit.nowNs + BigInt(asked) * 1_200n * SECOND_NS;
     };
     const answer = await checks({ items: new Array(50).fill({ session: mine, op: OP }) });
     // Once for the caller's rate, once for all the items.
