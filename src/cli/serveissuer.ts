@@ -34,6 +34,11 @@ export async function openIssuing(
 ): Promise<Issuing> {
   const { engine, store, log, keys } = parts;
   const { current, previous } = keys;
+  const shared = config.store.startsWith('etcd:');
+  if (shared && config.settings.flag('store-plaintext')) {
+    const message = 'keys lie in etcd as they are: whoever reads it or its backups has them all';
+    log({ level: 'warning', event: 'store', message });
+  }
   const opened = await openIssuer({
     ...{ store, engine, policy },
     sealer: engineSealer(engine),
@@ -43,7 +48,7 @@ export async function openIssuing(
       current: exchangeKey(current),
       previous: previous && exchangeKey(previous),
     },
-    shared: config.store.startsWith('etcd:'),
+    shared,
     log: (record) => log(record as LogRecord),
   });
   await settled(opened.handler);
