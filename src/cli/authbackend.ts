@@ -167,7 +167,8 @@ function adminBackend(socketPath: string): Backend {
         ...(force && { yes_i_really_mean_it: true }),
       });
       const headers = { 'content-type': 'application/json' };
-      const place = { socketPath, host: 'localhost', path: '/v1/admin/command', headers };
+      const where = { socketPath, host: 'localhost', path: '/v1/admin/command' };
+      const place = { ...where, headers, timeout: COMMAND_TIMEOUT_MS };
       const { status, text } = await post(place, body);
       return replyIn(status, text);
     },
@@ -196,6 +197,8 @@ const PLACE_OPTIONS = SERVE_OPTIONS.filter(({ name }) =>
   ['data', 'store', 'admin-listen'].includes(name),
 );
 const ADMIN = 'admin.sock';
+/** An import answers when it is carried out, which takes minutes for a million entities. */
+const COMMAND_TIMEOUT_MS = 600_000;
 const LOOPBACK = '127.0.0.1';
 const EACCES = 13;
 const RADOS_ERRORS: Readonly<Record<number, string>> = {

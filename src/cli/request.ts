@@ -92,7 +92,8 @@ export function post(
   return new Promise((resolve, reject) => {
     const failed = (error: unknown): void =>
       reject(new RequestError('request.failed', `cannot ask the sidecar: ${codeOf(error)}`));
-    const request = httpRequest({ ...options, method: 'POST', timeout: TIMEOUT_MS }, (response) => {
+    const all = { timeout: TIMEOUT_MS, ...options, method: 'POST' };
+    const request = httpRequest(all, (response) => {
       const chunks: Uint8Array[] = [];
       response.on('data', (chunk: Uint8Array) => chunks.push(chunk));
       response.on('error', failed);
