@@ -56,7 +56,10 @@ let fresh: i32 = 0;
 let free: u32 = 0;
 let hand: i32 = 0;
 
-/** A zeroed slot in use. When all are taken the eviction hand takes one not used of late. */
+/**
+ * A zeroed slot in use: a slot is wiped when it is dropped. When all are taken the eviction hand
+ * takes one not used of late.
+ */
 export function sessionOpen(): usize {
   let slot: usize;
   if (free != 0) {
@@ -68,7 +71,7 @@ export function sessionOpen(): usize {
     slot = evict();
   }
   const generation = load<u32>(slot + SESSION_GENERATION) + 1;
-  wipe(slot, SESSION_LEN);
+  store<u32>(slot + SESSION_NEXT, 0);
   store<u32>(slot + SESSION_GENERATION, generation);
   store<u32>(slot + SESSION_USED, 1);
   store<u32>(slot + SESSION_TOUCHED, 1);

@@ -68,7 +68,7 @@ export class HostBlock {
   /** Clock, policy, granted flags, and at least `randomBytes` in the pool (as far as it holds). */
   set(host: HostContext, grantedFlags: number, randomBytes: number): void {
     const view = this.#view;
-    view.setBigUint64(abi.HOST_NOW, BigInt.asUintN(64, host.nowNs), true);
+    view.setBigUint64(abi.HOST_NOW, host.nowNs, true);
     view.setUint32(abi.HOST_FLAGS, grantedFlags, true);
     view.setUint32(abi.HOST_CHALLENGE_COUNT, 0, true);
     view.setUint32(abi.HOST_CHALLENGE_MODE, abi.CHALLENGE_REQUIRED, true);
@@ -80,7 +80,7 @@ export class HostBlock {
   setChallenge(challenge: Challenge): void {
     this.#view.setUint32(abi.HOST_CHALLENGE_MODE, MODES[challenge.mode], true);
     const value = challenge.mode === 'off' ? 0n : challenge.value;
-    this.#view.setBigUint64(abi.HOST_CHALLENGE, BigInt.asUintN(64, value), true);
+    this.#view.setBigUint64(abi.HOST_CHALLENGE, value, true);
   }
 
   /**
@@ -94,7 +94,7 @@ export class HostBlock {
       const challenge = challenges[i] as Challenge;
       const at = i * stride * abi.CHALLENGE_ENTRY_LEN;
       const value = challenge.mode === 'off' ? 0n : challenge.value;
-      this.#challenges.setBigUint64(at, BigInt.asUintN(64, value), true);
+      this.#challenges.setBigUint64(at, value, true);
       this.#challenges.setUint32(at + 8, MODES[challenge.mode], true);
     }
   }
