@@ -89,7 +89,7 @@ export function twin(corpus: Corpus): Judge {
   };
 }
 
-/** The by-hand verifiers by name. All but the first keep parsed caps, as the engine does. */
+/** The by-hand verifiers by name: in plain style, and with parsed caps kept, as the engine does. */
 export function rivals(corpus: Corpus): Record<string, Judge> {
   const clock = { now: Number(NOW_NS / 1_000_000_000n), skew: 300 };
   const make = <P>(ciphers: Ciphers<P>, caps: CapsSource): Judge =>
@@ -99,6 +99,7 @@ export function rivals(corpus: Corpus): Record<string, Judge> {
     'node:crypto': make(nodePlain, cachedCaps()),
     'node:crypto tuned': make(nodeTuned, cachedCaps()),
     'node:crypto tuned, decipher kept': make(nodeKept, cachedCaps()),
+    'noble, caps parsed each time': make(noble, parseCaps),
     noble: make(noble, cachedCaps()),
   };
 }
