@@ -11,6 +11,7 @@ import { add, getOrCreate } from './add.ts';
 import { caps } from './caps.ts';
 import {
   type Call,
+  type Caller,
   type CommandDeps,
   type CommandReply,
   type CommandRequest,
@@ -115,18 +116,27 @@ function refuseOthers(deps: CommandDeps, request: CommandRequest, command: Comma
     if (text !== undefined && HALF_PAIR.test(text)) throw new Refusal(EINVAL, TEXTS.invalidCommand);
   }
   if (caller === undefined) return;
-  const parsed = parse('mon', caller.monCaps, { release: deps.release });
+  const asked = { prefix, args, write: !('look' in command) };
+  if (!mayRun(deps.release, caller, asked)) throw new Refusal(EACCES, TEXTS.accessDenied);
+}
+
+/** Whether a monitor would let the caller's mon caps do a command of service `auth`. */
+export function mayRun(
+  release: CommandDeps['release'],
+  caller: Caller,
+  { prefix, args, write }: Pick<CommandRequest, 'prefix' | 'args'> & { readonly write: boolean },
+): boolean {
+  const parsed = parse('mon', caller.monCaps, { release });
   const op = {
     entity: formatEntityName(caller.name),
     service: 'auth',
     command: prefix,
     args: argsForCaps(args),
     read: true,
-    write: !('look' in command),
+    write,
     exec: true,
   };
-  const allowed = parsed.ok && check(parsed.grants, { op, peer: caller.peer }).allowed;
-  if (!allowed) throw new Refusal(EACCES, TEXTS.accessDenied);
+  return parsed.ok && check(parsed.grants, { op, peer: caller.peer }).allowed;
 }
 
 /** Ceph: _generate_command_map. Caps are asked one by one, as `caps_mon`. */

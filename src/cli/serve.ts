@@ -5,10 +5,12 @@
 import { resolve } from 'node:path';
 import process from 'node:process';
 import { LAYOUT_SESSIONS_MAX } from '../../assembly/abi.ts';
+import type { OpenIssuer } from '../auth/openissuer.ts';
 import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
 import { CephgateError, ConfigError } from '../errors.ts';
+import { HealthCodes } from '../http/adminhealth.ts';
 import { createApp } from '../http/app.ts';
 import { type AppDeps, BODY_LIMITS, type LogRecord, type SecretRing } from '../http/deps.ts';
 import { exists, makePrivateDirectory, writePrivateFile } from '../http/files.ts';
@@ -32,6 +34,7 @@ import { type ObserveConfig, observeConfig, openObserver } from './observing.ts'
 import { formatOptions, parseFlags, refuseWords, type Settings } from './options.ts';
 import {
   type AdminConfig,
+  type Administered,
   type Administration,
   adminConfig,
   openAdministration,
@@ -176,7 +179,7 @@ type Parts = OpenRing & Opened;
 
 async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const { policy, sign, allowUnchallengedVerdict, listening } = config;
-  const { io, engine, log, store, ring, issuer, close: closeRing } = parts;
+  const { io, engine, log, store, ring, issuer, health, close: closeRing } = parts;
   const state = new State({
     keys: loadStateKeys(`${config.data}/state.key`, clock(), random),
     random,
@@ -187,7 +190,9 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const observe = openObserver(config.observe, config.data, shared);
   const { openMetrics } = config.observe;
   const rules = { sign, allowUnchallengedVerdict, openMetrics, body: BODY_LIMITS };
-  const deps: AppDeps & LiveParts['deps'] = { ...shared, ...rules, observe, issuer };
+  const codes = health && new HealthCodes(health, clock);
+  const watched = codes && { health: () => codes.codes() };
+  const deps: AppDeps & LiveParts['deps'] = { ...shared, ...rules, observe, issuer, ...watched };
   const app = createApp(deps);
   const tokens = config.tokenFile === undefined ? undefined : readTokens(config.tokenFile);
   const tls = listening.tls && new TlsSource(readTls(listening.tls));
@@ -197,7 +202,7 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const open = await listen(fetch, inOrder(config.addresses), options);
   const frames = await openFrames(deps, config.framesPath, open);
   const all = frames === undefined ? open : [...open, frames];
-  const admin = await openAdmin(config.admin, store, shared, all);
+  const admin = await openAdmin(config.admin, store, { ...shared, issuer, health }, all);
   const notifier = new SystemdNotifier(io.env, log);
   const timer = setInterval(() => ring.advance(clock()), ADVANCE_MS);
   return {
@@ -244,12 +249,12 @@ async function openFrames(
 async function openAdmin(
   config: AdminConfig | undefined,
   store: Store | undefined,
-  shared: Parameters<typeof openAdministration>[2],
+  administered: Administered,
   others: readonly OpenListener[],
 ): Promise<Administration | undefined> {
   if (config === undefined || store === undefined) return undefined;
   try {
-    return await openAdministration(config, store, shared);
+    return await openAdministration(config, store, administered);
   } catch (error) {
     await Promise.all(others.map((each) => each.close(0)));
     throw error;
@@ -259,6 +264,7 @@ async function openAdmin(
 interface OpenRing {
   readonly ring: SecretRing;
   readonly issuer?: CephxServiceHandler;
+  readonly health?: OpenIssuer['health'];
   close(): Promise<void>;
 }
 

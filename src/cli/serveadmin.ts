@@ -1,11 +1,14 @@
 /** The store of `cephgate serve` and the admin listener on it. */
 
 import { join, resolve } from 'node:path';
+import type { OpenIssuer } from '../auth/openissuer.ts';
+import { Revocations } from '../auth/revocations.ts';
+import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import type { Random } from '../cephx/cryptokey.ts';
 import type { Engine } from '../engine/engine.ts';
 import { StoreError } from '../errors.ts';
 import { ADMIN_BODY_LIMITS, createAdminApp } from '../http/admin.ts';
-import type { LogRecord } from '../http/deps.ts';
+import type { LogRecord, SecretRing } from '../http/deps.ts';
 import { listen, type OpenListener, parseListen } from '../http/listen.ts';
 import type { Store } from '../store/store.ts';
 import { bootstrap } from './bootstrap.ts';
@@ -48,36 +51,78 @@ export interface Administration {
   close(timeoutMs: number): Promise<void>;
 }
 
-/** Opens the listener on a store, which stays the caller's. Throws FileError, ListenError. */
+/** What of the sidecar is administered. */
+export interface Administered {
+  readonly engine: Engine;
+  readonly ring: SecretRing;
+  /** Undefined where tickets come from elsewhere. */
+  readonly issuer?: CephxServiceHandler | undefined;
+  readonly health?: OpenIssuer['health'] | undefined;
+  readonly clock: () => bigint;
+  readonly random: Random;
+  readonly log: (record: LogRecord) => void;
+}
+
+/**
+ * Opens the listener on a store, which stays the caller's. Throws FileError, ListenError,
+ * StoreError.
+ */
 export async function openAdministration(
   config: AdminConfig,
   store: Store,
-  shared: {
-    readonly engine: Engine;
-    readonly clock: () => bigint;
-    readonly random: Random;
-    readonly log: (record: LogRecord) => void;
-  },
+  administered: Administered,
 ): Promise<Administration> {
   const { release, guard, data } = config;
-  const { engine, clock, random, log } = shared;
+  const { engine, ring, issuer: handler, health, clock, random, log } = administered;
   const made = await bootstrap({ store, data, release, nowNs: clock(), random });
   const { monKeyring, adminKeyring } = made;
+  const issuer = handler?.issuer;
   const command = {
     ...{ store, release, guard, monKeyring, clock, random },
     engine: async () => engine,
+    ...(issuer && { wipeRotating: () => issuer.keyServer.wipe(clock()) }),
   };
-  const app = createAdminApp({ command, body: ADMIN_BODY_LIMITS, log });
+  const ending = new AbortController();
+  const own = issuer === undefined ? await followRevocations(store, administered) : undefined;
+  const revocations = issuer?.revocations ?? own?.revocations;
+  const app = createAdminApp({
+    ...{ command, body: ADMIN_BODY_LIMITS, log, revocations, ring, issuer, health },
+    ending: ending.signal,
+  });
   const address = { kind: 'unix', path: config.path, onlyOwner: true } as const;
-  const [open] = (await listen(app.fetch.bind(app), [address], { allowHosts: [] })) as [
-    OpenListener,
-  ];
+  const opening = listen(app.fetch.bind(app), [address], { allowHosts: [] });
+  const [open] = (await opening.catch(async (error: unknown) => {
+    await own?.close();
+    throw error;
+  })) as [OpenListener];
   return {
     name: open.name,
     adminKeyring,
     async close(timeoutMs) {
+      ending.abort();
       await open.close(timeoutMs);
+      await own?.close();
       monKeyring.key.wipe();
+    },
+  };
+}
+
+/** Revocations hold beside a real cluster too, whose tickets are not ours. */
+async function followRevocations(
+  store: Store,
+  { engine, log }: Pick<Administered, 'engine' | 'log'>,
+): Promise<{ readonly revocations: Revocations; close(): Promise<void> }> {
+  const revocations = await Revocations.open(store, engine);
+  const stop = new AbortController();
+  const following = revocations.follow(stop.signal).catch((error: unknown) => {
+    const message = error instanceof StoreError ? error.message : 'failed';
+    log({ level: 'error', event: 'revocations', message });
+  });
+  return {
+    revocations,
+    async close() {
+      stop.abort();
+      await following;
     },
   };
 }

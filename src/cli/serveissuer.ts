@@ -2,7 +2,7 @@
 
 import { createHmac, getRandomValues } from 'node:crypto';
 import { ROTATING_SERVICES, type RotatingService } from '../auth/keyserver.ts';
-import { openIssuer } from '../auth/openissuer.ts';
+import { type OpenIssuer, openIssuer } from '../auth/openissuer.ts';
 import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
@@ -15,6 +15,7 @@ import type { AdminConfig } from './serveadmin.ts';
 export interface Issuing {
   readonly ring: SecretRing;
   readonly issuer: CephxServiceHandler;
+  readonly health: OpenIssuer['health'];
   close(): Promise<void>;
 }
 
@@ -52,7 +53,8 @@ export async function openIssuing(
     log: (record) => log(record as LogRecord),
   });
   await settled(opened.handler);
-  return { ring: opened.ring, issuer: opened.handler, close: () => opened.close() };
+  const { ring, handler: issuer, health } = opened;
+  return { ring, issuer, health, close: () => opened.close() };
 }
 
 /**

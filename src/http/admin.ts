@@ -4,23 +4,45 @@
  */
 
 import { type Context, Hono } from 'hono';
-import { type CommandArgs, type CommandDeps, runCommand } from '../auth/commands.ts';
+import type { HealthCheck } from '../auth/cipherpolicy.ts';
+import { type Caller, type CommandArgs, type CommandDeps, runCommand } from '../auth/commands.ts';
+import type { Issuer } from '../auth/issuer.ts';
+import type { Revocations } from '../auth/revocations.ts';
 import { StoreError } from '../errors.ts';
+import { givesKeys, refuseInClear } from './admincaps.ts';
+import { getHealth } from './adminhealth.ts';
+import { getKeys, turnKey } from './adminkeys.ts';
 import { AdminProblem } from './adminproblem.ts';
-import { deleteUser, getUser, getUserKey, patchUser, putUser, turnKey } from './adminusers.ts';
+import { deleteUser, getUser, getUserKey, patchUser, putUser } from './adminusers.ts';
 import { type BodyLimits, base64, type Field, flag, readBody, wrongType } from './body.ts';
 import { refuseForeign } from './callers.ts';
-import type { Bindings, LogRecord } from './deps.ts';
+import type { Bindings, LogRecord, SecretRing } from './deps.ts';
 import { Problem } from './problem.ts';
+import { deleteRevocation, getRevocations, postRevocation } from './revocations.ts';
+import { getSecrets, rotateSecrets, wipeSecrets } from './secretsadmin.ts';
+import { getWatch } from './watch.ts';
 
 export interface AdminDeps {
   readonly command: CommandDeps;
   readonly body: BodyLimits;
   readonly log: (record: LogRecord) => void;
+  /** What holds in this process before it is answered. */
+  readonly revocations?: Revocations | undefined;
+  readonly ring?: SecretRing | undefined;
+  /** Where tickets are issued. */
+  readonly issuer?: Pick<Issuer, 'keyServer' | 'uses'> | undefined;
+  /** The health codes that are raised now. */
+  readonly health?: (() => Promise<readonly HealthCheck[]>) | undefined;
+  /** Ends what watches. */
+  readonly ending?: AbortSignal | undefined;
+  /** Others can read what is answered: TCP without TLS. */
+  readonly inClear?: boolean;
 }
 
 export interface AdminEnv {
   Bindings: Bindings;
+  /** `caller`: who signed the request; without one everything is allowed. */
+  Variables: { caller: Caller | undefined };
 }
 
 /** A keyring of 100,000 entities is 20 MB, and a third more in base64. */
@@ -56,7 +78,9 @@ export function createAdminApp(deps: AdminDeps): Hono<AdminEnv> {
 async function commandRoute(c: Context<AdminEnv>, deps: AdminDeps): Promise<Response> {
   const { prefix, args, inbuf, force } = await readBody(c.req.raw, COMMAND_BODY, deps.body);
   try {
-    return c.json(await runCommand(deps.command, { prefix, args, inbuf, force }));
+    if (givesKeys(prefix)) refuseInClear(deps);
+    const caller = c.get('caller');
+    return c.json(await runCommand(deps.command, { prefix, args, inbuf, force, caller }));
   } finally {
     inbuf.fill(0);
   }
@@ -123,5 +147,16 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
     DELETE: deleteUser,
   },
   '/v1/admin/users/:entity/key': { GET: getUserKey },
+  '/v1/admin/keys/:entity': { GET: getKeys },
   '/v1/admin/keys/:entity/:turn{rotate|commit|clear}': { POST: turnKey },
+  '/v1/admin/secrets': { GET: getSecrets },
+  '/v1/admin/secrets/rotate': { POST: rotateSecrets },
+  '/v1/admin/secrets/wipe': { POST: wipeSecrets },
+  '/v1/admin/revocations': {
+    GET: getRevocations,
+    POST: postRevocation,
+    DELETE: deleteRevocation,
+  },
+  '/v1/admin/watch': { GET: getWatch },
+  '/v1/admin/health': { GET: getHealth },
 };

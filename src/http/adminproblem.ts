@@ -5,9 +5,16 @@ import type { CommandReply } from '../auth/commands.ts';
 /** Status by code; beside these the codes of problem.ts are answered. */
 const STATUS = {
   'command.invalid': [400, 'Bad Request'],
+  'signature.invalid': [401, 'Unauthorized'],
+  'caps.refused': [403, 'Forbidden'],
+  'key.in_clear': [403, 'Forbidden'],
   'entity.unknown': [404, 'Not Found'],
+  'revocation.unknown': [404, 'Not Found'],
   'command.refused': [409, 'Conflict'],
+  'revocation.refused': [409, 'Conflict'],
+  'secrets.not_ours': [409, 'Conflict'],
   'store.unavailable': [503, 'Service Unavailable'],
+  'watch.full': [503, 'Service Unavailable'],
 } as const;
 
 export type AdminProblemCode = keyof typeof STATUS;
@@ -26,7 +33,7 @@ export class AdminProblem extends Error {
 
   /** The problem of a command that failed. */
   static of(reply: CommandReply): AdminProblem {
-    const code = CODES[-reply.retcode] ?? 'command.invalid';
+    const code: keyof typeof DETAILS = CODES[-reply.retcode] ?? 'command.invalid';
     return new AdminProblem(code, DETAILS[code], reply);
   }
 
@@ -40,14 +47,16 @@ export class AdminProblem extends Error {
   }
 }
 
-const CODES: Readonly<Record<number, AdminProblemCode>> = {
-  1: 'command.refused',
-  2: 'entity.unknown',
-  17: 'command.refused',
-};
-const DETAILS: Readonly<Record<AdminProblemCode, string>> = {
+/** What a command that failed was told in words of Ceph, which are in the document too. */
+const DETAILS = {
   'command.invalid': 'the command is not valid',
   'entity.unknown': 'there is no such entity',
   'command.refused': 'the command was refused',
-  'store.unavailable': 'the store does not answer',
+  'caps.refused': 'the mon caps of the caller do not allow this',
+} as const;
+const CODES: Readonly<Record<number, keyof typeof DETAILS>> = {
+  1: 'command.refused',
+  2: 'entity.unknown',
+  13: 'caps.refused',
+  17: 'command.refused',
 };

@@ -1,21 +1,24 @@
 /**
- * Entities as resources: /v1/admin/users/{entity}, its key, and the rotation of it by way of a
- * pending key. Key bytes are only in the answers of `.../key`.
+ * Entities as resources: /v1/admin/users/{entity} and its key. Key bytes are only in the answers of
+ * `.../key`.
  */
 
 import type { Context } from 'hono';
 import { type CommandArgs, type CommandReply, runChange, runCommand } from '../auth/commands.ts';
 import { AuthDb, entityNameOf } from '../auth/entities.ts';
 import { patchCaps } from '../auth/patch.ts';
-import { clearPending, commitPending, getOrCreatePending } from '../auth/rotate.ts';
 import type { AdminDeps, AdminEnv } from './admin.ts';
+import { refuseInClear, requireCaps } from './admincaps.ts';
 import { AdminProblem } from './adminproblem.ts';
 import { type Field, object, optional, readBody, record, text, wrongType } from './body.ts';
 
 type Route = (c: Context<AdminEnv>, deps: AdminDeps) => Promise<Response>;
 
 /** `{entity, caps, key_type, created, pending}`; 404 if there is none. */
-export const getUser: Route = async (c, deps) => c.json(await userOf(c, deps));
+export const getUser: Route = async (c, deps) => {
+  requireCaps(c, deps, { prefix: 'auth get', args: entityOf(c) });
+  return c.json(await userOf(c, deps));
+};
 
 /** `{caps, key_type}`: makes the entity, or replaces its caps. */
 export const putUser: Route = async (c, deps) => {
@@ -41,7 +44,8 @@ export const patchUser: Route = async (c, deps) => {
   const entries = Object.entries(body.caps);
   const caps = entries.flatMap(([service, held]) => (held === null ? [] : [service, held]));
   const remove = entries.filter(([, held]) => held === null).map(([service]) => service);
-  const request = { prefix: 'auth caps', args: { ...entityOf(c), caps, remove }, force: forced(c) };
+  const args = { ...entityOf(c), caps, remove };
+  const request = { prefix: 'auth caps', args, force: forced(c), caller: c.get('caller') };
   const reply = await runChange(deps.command, request, patchCaps);
   if (reply.retcode !== 0) throw AdminProblem.of(reply);
   return c.json(await userOf(c, deps));
@@ -49,6 +53,7 @@ export const patchUser: Route = async (c, deps) => {
 
 /** 204; 404 if there is none. */
 export const deleteUser: Route = async (c, deps) => {
+  requireCaps(c, deps, { prefix: 'auth rm', args: entityOf(c), write: true });
   await userOf(c, deps);
   const reply = await run(c, deps, 'auth rm', {});
   if (reply.retcode !== 0) throw AdminProblem.of(reply);
@@ -56,22 +61,14 @@ export const deleteUser: Route = async (c, deps) => {
 };
 
 /** `{entity, key, pending_key}`: texts as in a keyring; the last one only where there is one. */
-export const getUserKey: Route = (c, deps) =>
-  withEntity(c, deps, (entity) => {
+export const getUserKey: Route = async (c, deps) => {
+  requireCaps(c, deps, { prefix: 'auth get', args: entityOf(c) });
+  refuseInClear(deps);
+  return await withEntity(c, deps, (entity) => {
     const { key, pendingKey } = entity;
     const pending = pendingKey && { pending_key: pendingKey.toBase64() };
     return c.json({ ...entityOf(c), key: key.toBase64(), ...pending });
   });
-
-/** Makes a pending key, commits it, or drops it: `{entity, pending}`. */
-export const turnKey: Route = async (c, deps) => {
-  const change = TURNS[c.req.param('turn') ?? ''];
-  if (change === undefined) return c.notFound() as Response;
-  const request = { prefix: 'auth rotate', args: entityOf(c) };
-  const reply = await runChange(deps.command, request, change);
-  if (reply.retcode !== 0) throw AdminProblem.of(reply);
-  const { entity, pending } = await userOf(c, deps);
-  return c.json({ entity, pending });
 };
 
 interface User {
@@ -115,7 +112,8 @@ function run(
   prefix: string,
   args: CommandArgs,
 ): Promise<CommandReply> {
-  const request = { prefix, args: { ...entityOf(c), ...args }, force: forced(c) };
+  const caller = c.get('caller');
+  const request = { prefix, args: { ...entityOf(c), ...args }, force: forced(c), caller };
   return runCommand(deps.command, request);
 }
 
@@ -139,10 +137,5 @@ const PUT_BODY = object({
 });
 const PATCH_BODY = object({ caps: record(CAPS_OR_NULL, 16) });
 
-const TURNS: Readonly<Record<string, Parameters<typeof runChange>[2]>> = {
-  rotate: getOrCreatePending,
-  commit: commitPending,
-  clear: clearPending,
-};
 const TRIES_MAX = 5;
 const ENOENT = 2;

@@ -87,6 +87,7 @@ export const ANSWERS: Readonly<Record<AnswerName, Schema>> = {
     {
       conditions: answer({ service_secrets: FLAG, not_draining: FLAG }),
       stale: { type: 'array', items: STRING },
+      health: { type: 'array', items: STRING },
     },
   ),
   version: answer({

@@ -59,6 +59,8 @@ export interface AppDeps {
   readonly body: BodyLimits;
   /** The monitor's part of cephx, where tickets are issued. */
   readonly issuer?: CephxServiceHandler | undefined;
+  /** The health codes that were raised lately. */
+  readonly health?: (() => Promise<readonly string[]>) | undefined;
   /** Metrics and decision log. */
   readonly observe?: Observer | undefined;
   /** Callers on TCP without a bearer token may read /metrics. */

@@ -19,15 +19,20 @@ export function livezRoute(c: Context<AppEnv>): Response {
   return c.json({ status: 'live' });
 }
 
-/** The process can decide: it has secrets and is not about to end. `?verbose` says which holds. */
-export function readyzRoute(c: Context<AppEnv>, deps: AppDeps): Response {
+/**
+ * The process can decide: it has secrets and is not about to end. `?verbose` says which holds, and
+ * which health codes are raised: what they name is for administrators.
+ */
+export async function readyzRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
   deps.ring.advance(deps.clock());
   const conditions = { service_secrets: deps.ring.size > 0, not_draining: !deps.state.draining };
   const ready = Object.values(conditions).every((holds) => holds);
   const status = ready ? 'ready' : 'not ready';
-  const verbose = c.req.query('verbose') !== undefined;
+  const code = ready ? 200 : 503;
+  if (c.req.query('verbose') === undefined) return c.json({ status }, code);
   const stale = deps.ring.stale?.(deps.clock());
-  return c.json(verbose ? { status, conditions, stale } : { status }, ready ? 200 : 503);
+  const health = await deps.health?.();
+  return c.json({ status, conditions, stale, health }, code);
 }
 
 /**
