@@ -47,10 +47,17 @@ export class Writers {
     ]);
   }
 
-  /** Waits for so many more acknowledged changes and readings. */
-  async haveDone(changes: number, readings: number): Promise<void> {
-    const [enough, read] = [this.acknowledged + changes, this.readings + readings];
-    while (this.complaints.length === 0 && (this.acknowledged < enough || this.readings < read)) {
+  /** Waits for so much more that is acknowledged. */
+  async haveDone(
+    more: Readonly<Record<'changes' | 'readings' | 'imports', number>>,
+  ): Promise<void> {
+    const changes = this.acknowledged + more.changes;
+    const readings = this.readings + more.readings;
+    const imports = this.imports + more.imports;
+    while (
+      this.complaints.length === 0 &&
+      (this.acknowledged < changes || this.readings < readings || this.imports < imports)
+    ) {
       await sleep(1);
     }
   }
@@ -194,7 +201,7 @@ function presenceName(i: number): string {
 
 const CONNECTIONS = 6;
 const READERS = 3;
-const GROUP = 1_000;
+const GROUP = 500;
 const KEY = 'AQBwZWxgAAAAABAAAAECAwQFBgcICQoLDA0ODw==';
 /** How a request ends when the other end dies, or has died. */
 const GONE: readonly string[] = ['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ENOENT'];

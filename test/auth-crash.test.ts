@@ -42,7 +42,7 @@ describe(`kill -9, ${ROUNDS} rounds, seed ${seed}`, () => {
         if (round > 0) writers.checkAfterCrash(await listed(sidecar));
         const working = writers.work(sidecar);
         // First something must have been done; then at any moment, not just after an answer.
-        await writers.haveDone(5, 1);
+        await writers.haveDone({ changes: 5, readings: 1, imports: round % 3 === 0 ? 1 : 0 });
         await sleep(rng.int(500));
         expect(await sidecar.stop('SIGKILL')).toBe('SIGKILL');
         await working;
@@ -51,7 +51,6 @@ describe(`kill -9, ${ROUNDS} rounds, seed ${seed}`, () => {
       const sidecar = await spawnAdmin(home, ENV);
       writers.checkAfterCrash(await listed(sidecar));
       expect(await sidecar.stop()).toBe(0);
-      expect(writers.imports).toBeGreaterThan(ROUNDS / 5);
     },
     TIMEOUT_MS,
   );
