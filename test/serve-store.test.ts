@@ -121,6 +121,52 @@ it('goes on with the same secrets and users after a restart', async () => {
   }
 });
 
+describe('administration from a shell', () => {
+  it('shows the keys of a user, and warns before the old one ends', async () => {
+    const { out } = await run(['keys', 'client.admin']);
+    expect(out).toMatch(/^client\.admin\nkey {6}aes256k {2}created \S+Z {2}not used\n$/);
+    const rotated = await run(['keys', 'client.admin', 'rotate']);
+    expect(rotated).toMatchObject({ code: 0, err: '' });
+    expect(rotated.out).toMatch(/^pending {2}aes256k {2}created \S+Z {2}not used$/m);
+    const keyring = join('data', 'ceph.client.admin.keyring');
+    expect((await run(['client', 'tickets', '--keyring', keyring, ...url()])).code).toBe(0);
+    const committed = await run(['keys', 'client.admin', 'commit', '--json']);
+    const warning = /^cephgate keys: warning: the old key was used last at \S+Z from tcp\n$/;
+    expect(committed.err).toMatch(warning);
+    expect(JSON.parse(committed.out)).toMatchObject({ pending: null, key: { last_used: null } });
+    const late = await run(['client', 'tickets', '--keyring', keyring, ...url()]);
+    expect(late.code).toBe(1);
+  });
+
+  it('shows the health codes', async () => {
+    expect(await run(['health'])).toEqual({ code: 0, out: 'HEALTH_OK\n', err: '' });
+    const weak = ['auth', 'add', 'client.weak', '-i', 'weak.keyring'];
+    privateFile(folder.path, 'weak.keyring', `[client.weak]\n\tkey = ${AES_KEY}\n`);
+    expect((await run(weak)).code).toBe(0);
+    const { code, out } = await run(['health']);
+    expect([code, out]).toEqual([
+      1,
+      'HEALTH_WARN 1 client has an insecure key type\n' +
+        '[WRN] AUTH_INSECURE_CLIENT_KEY_TYPE: 1 client has an insecure key type\n' +
+        '    client.weak has an aes key\n',
+    ]);
+    const ready = await send(sidecar, '/readyz?verbose');
+    expect(ready.body).toMatchObject({ status: 'ready', health: expect.any(Array) });
+    const elsewhere = await run(['health', '--data', 'nowhere']);
+    expect(elsewhere.code).toBe(3);
+    expect(elsewhere.err).toContain('no such socket');
+  });
+
+  it.each([
+    [['keys']],
+    [['keys', 'client.admin', 'burn']],
+    [['keys', 'client.admin', 'commit', 'now']],
+    [['health', 'detail']],
+  ])('%j is wrong usage', async (args) => {
+    expect((await run(args)).code).toBe(2);
+  });
+});
+
 interface Run {
   readonly code: number | string;
   readonly out: string;
@@ -153,4 +199,5 @@ function unix(path: string, body: unknown): Promise<HttpAnswer> {
   return send({ socketPath: sidecar.socketPath }, path, body);
 }
 
+const AES_KEY = 'AQBwZWxgAAAAABAAAAECAwQFBgcICQoLDA0ODw==';
 const OSD = ['--service', 'osd'];

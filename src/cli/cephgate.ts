@@ -12,7 +12,9 @@ import { cephStatusCommand } from './ceph.ts';
 import { checkCommand } from './check.ts';
 import { clientCommand } from './client.ts';
 import { configCommand } from './config.ts';
+import { healthCommand } from './health.ts';
 import { EXIT_TROUBLE, EXIT_USAGE, EXIT_YES, type Io } from './io.ts';
+import { keysCommand } from './keys.ts';
 import { parseFlags, refuseWords } from './options.ts';
 import { secretsCommand } from './secrets.ts';
 import { serveCommand } from './serve.ts';
@@ -77,6 +79,8 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   auth: 'ceph auth, argument for argument: users and their keys and caps',
   authtool: 'ceph-authtool, argument for argument',
   ceph: 'ceph, argument for argument, as far as it is about users; and "ceph status"',
+  keys: 'shows the keys of a user and when each was used; rotates them',
+  health: 'shows the health codes',
   store: 'moves a store, compares two, makes the key that seals one in etcd',
   secrets: 'fetches the rotating secrets of a real cluster',
   config: 'shows the settings and where they came from',
@@ -97,6 +101,8 @@ const COMMANDS: Readonly<Record<string, { readonly run: Command }>> = {
   ceph: {
     run: (argv, io) => (argv[0] === 'status' ? cephStatusCommand : cephCommand)(argv, io),
   },
+  keys: { run: keysCommand },
+  health: { run: healthCommand },
   store: { run: storeCommand },
   secrets: { run: secretsCommand },
   config: { run: configCommand },

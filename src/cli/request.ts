@@ -84,7 +84,10 @@ function placeOf(settings: Settings): RequestOptions {
   return { host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port || 80 };
 }
 
-/** POSTs text; gives status and text of the answer. Throws RequestError if there is none. */
+/**
+ * POSTs text, unless the options name another method; gives status and text of the answer. Throws
+ * RequestError if there is none.
+ */
 export function post(
   options: RequestOptions,
   payload: string | undefined,
@@ -92,7 +95,7 @@ export function post(
   return new Promise((resolve, reject) => {
     const failed = (error: unknown): void =>
       reject(new RequestError('request.failed', `cannot ask the sidecar: ${codeOf(error)}`));
-    const all = { timeout: TIMEOUT_MS, ...options, method: 'POST' };
+    const all = { timeout: TIMEOUT_MS, method: 'POST', ...options };
     const request = httpRequest(all, (response) => {
       const chunks: Uint8Array[] = [];
       response.on('data', (chunk: Uint8Array) => chunks.push(chunk));

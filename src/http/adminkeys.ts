@@ -28,7 +28,7 @@ export const getKeys: Route = async (c, deps) => {
   return c.json(await keysOf(deps, entity));
 };
 
-/** Makes a pending key, commits it, or drops it: `{entity, pending}`; of `commit` also `warning`. */
+/** Makes, commits or drops a pending key: `{entity, pending}`; `commit` may add `warning`. */
 export const turnKey: Route = async (c, deps) => {
   const entity = c.req.param('entity') ?? '';
   const turn = c.req.param('turn') ?? '';
