@@ -1,4 +1,6 @@
-/** `cephgate ceph` as of 2026: hand-made runs (auth-release20.json), as no such program is at hand. */
+/**
+ * `cephgate ceph` as of 2026: hand-made runs (auth-release20.json), as no such program is at hand.
+ */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';

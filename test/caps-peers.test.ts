@@ -1,4 +1,7 @@
-/** The decision engines that the benchmark measures decide as we do; skipped where they are not installed. */
+/**
+ * The decision engines that the benchmark measures decide as we do; skipped where they are not
+ * installed.
+ */
 
 import { existsSync } from 'node:fs';
 import { expect, it } from 'vitest';
