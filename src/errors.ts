@@ -15,6 +15,7 @@ export type ErrorCode =
   | 'listen.in_use'
   | 'listen.failed'
   | 'request.failed'
+  | 'response.unproven'
   | MonErrorCode
   | StoreErrorCode;
 
@@ -86,7 +87,7 @@ export class ListenError extends CephgateError {
 
 /** A request of the command line to a server failed, or was refused as a request. */
 export class RequestError extends CephgateError {
-  declare readonly code: 'request.failed';
+  declare readonly code: 'request.failed' | 'response.unproven';
 }
 
 /** The store does not open, answer or take a write. */

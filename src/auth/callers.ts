@@ -7,6 +7,7 @@ import type { CryptoKey } from '../cephx/cryptokey.ts';
 import { equalBytes } from '../cephx/denc.ts';
 import { type EntityName, formatEntityName } from '../cephx/protocol.ts';
 import type { Address } from '../engine/types.ts';
+import type { KeyRingEntity } from '../keyring/keyring.ts';
 import { mayLogIn, readCiphers } from './cipherpolicy.ts';
 import type { Caller, CommandDeps } from './command.ts';
 import { AuthDb } from './entities.ts';
@@ -32,13 +33,36 @@ export async function callerOf(
     const allowed =
       deps.release === 16 ||
       mayLogIn(await readCiphers(deps.store), deps.cipherOptions ?? {}, type);
-    // Ceph: the monitor's own key may everything, whatever caps stand beside it.
-    const monCaps = formatEntityName(name) === 'mon.' ? 'allow *' : entity.caps.get('mon');
+    const monCaps = monCapsOf(name, entity);
     if (!proved || !allowed || monCaps === undefined) return undefined;
     return { name, monCaps, peer };
   } finally {
     db.wipe();
   }
+}
+
+/**
+ * A caller that has proved its name before, with its mon caps as they are now; undefined if there
+ * is no such entity any more, or none with mon caps. Throws StoreError.
+ */
+export async function callerNow(
+  deps: Pick<CommandDeps, 'store' | 'monKeyring'>,
+  name: EntityName,
+  peer: Address | undefined,
+): Promise<Caller | undefined> {
+  const db = new AuthDb(deps.store, deps.monKeyring);
+  try {
+    const entity = await db.find(name);
+    const monCaps = entity && monCapsOf(name, entity);
+    return monCaps === undefined ? undefined : { name, monCaps, peer };
+  } finally {
+    db.wipe();
+  }
+}
+
+/** Ceph: the monitor's own key may everything, whatever caps stand beside it. */
+function monCapsOf(name: EntityName, { caps }: Pick<KeyRingEntity, 'caps'>): string | undefined {
+  return formatEntityName(name) === 'mon.' ? 'allow *' : caps.get('mon');
 }
 
 function sameSecret(a: CryptoKey, b: CryptoKey): boolean {

@@ -1,6 +1,7 @@
 /**
  * Administration as a Hono app of its own, on a listener of its own (interface section 5): the
- * commands of `ceph auth`, and entities as resources. Who reaches the listener may everything.
+ * commands of `ceph auth`, entities as resources, revocations, secrets. Who reaches its unix socket
+ * may everything.
  */
 
 import { type Context, Hono } from 'hono';
@@ -13,6 +14,7 @@ import { givesKeys, refuseInClear } from './admincaps.ts';
 import { getHealth } from './adminhealth.ts';
 import { getKeys, turnKey } from './adminkeys.ts';
 import { AdminProblem } from './adminproblem.ts';
+import { type RemoteAdmin, sessionRoute, signedOnly } from './adminremote.ts';
 import { deleteUser, getUser, getUserKey, patchUser, putUser } from './adminusers.ts';
 import { type BodyLimits, base64, type Field, flag, readBody, wrongType } from './body.ts';
 import { refuseForeign } from './callers.ts';
@@ -48,8 +50,12 @@ export interface AdminEnv {
 /** A keyring of 100,000 entities is 20 MB, and a third more in base64. */
 export const ADMIN_BODY_LIMITS: BodyLimits = { lenMax: 67_108_864, timeoutMs: 60_000 };
 
-/** Makes the app. Each request must come with `{ listener }` as its bindings. */
-export function createAdminApp(deps: AdminDeps): Hono<AdminEnv> {
+/**
+ * Makes the app. Each request must come with `{ listener }` as its bindings.
+ *
+ * @param remote for TCP, where callers prove who they are and may what their mon caps say
+ */
+export function createAdminApp(deps: AdminDeps, remote?: RemoteAdmin): Hono<AdminEnv> {
   const app = new Hono<AdminEnv>();
   app.use('*', async (c, next) => {
     await next();
@@ -57,9 +63,15 @@ export function createAdminApp(deps: AdminDeps): Hono<AdminEnv> {
     c.res.headers.set('x-content-type-options', 'nosniff');
   });
   app.use('*', async (c, next) => {
+    // A listener on TCP is never without proof, whatever it was made with.
+    if (remote === undefined && c.env.listener.kind !== 'unix') throw NO_ROUTE();
     refuseForeign(c.req.raw, c.env.listener);
     await next();
   });
+  if (remote !== undefined) {
+    app.post('/v1/admin/session', (c) => sessionRoute(c, deps, remote));
+    app.use('*', signedOnly(deps, remote));
+  }
   for (const [path, routes] of Object.entries(ROUTES)) {
     for (const [method, route] of Object.entries(routes)) {
       app.on(method, path, (c) => route(c, deps));
@@ -69,7 +81,7 @@ export function createAdminApp(deps: AdminDeps): Hono<AdminEnv> {
       throw new Problem('method.not_allowed', 'this route does not know the method', { allow });
     });
   }
-  app.notFound(() => new Problem('route.unknown', 'no such route').toResponse());
+  app.notFound(() => NO_ROUTE().toResponse());
   app.onError((error) => problemOf(error, deps).toResponse());
   return app;
 }
@@ -127,6 +139,8 @@ function problemOf(error: unknown, deps: AdminDeps): Problem | AdminProblem {
   }
   return new Problem('internal', 'the request could not be processed');
 }
+
+const NO_ROUTE = (): Problem => new Problem('route.unknown', 'no such route');
 
 /** What an administrator can do something about; the log has the store's own words. */
 const STORE_DETAILS: Readonly<Record<string, string>> = {
