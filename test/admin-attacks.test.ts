@@ -293,7 +293,8 @@ describe('a signature that was had elsewhere', () => {
     net.wire = async (sent, deliver) => {
       const { host, pathname } = new URL(sent.url);
       const created = Number(net.kit.rig.nowNs / 1_000_000_000n);
-      const tail = `;created=${created};keyid="${handle}";alg="hmac-sha256";tag="cephgate-admin-v1"`;
+      const who = `;created=${created};keyid="${handle}"`;
+      const tail = `${who};alg="hmac-sha256";tag="cephgate-admin-v1"`;
       const header = (name: string) => `"${name}": ${sent.headers.get(name)}`;
       const params = `("@authority" "@path" "cephgate-seq")${tail}`;
       const lines = [`"@authority": ${host}`, `"@path": ${pathname}`, header('cephgate-seq')];
