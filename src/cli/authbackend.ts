@@ -47,7 +47,8 @@ export async function openBackend(line: CephLine, like: LikeCeph, io: Io): Promi
   const settings = settingsOf(PLACE_OPTIONS, { help: false, words: [], values: new Map() }, io.env);
   const cwd = io.cwd ?? process.cwd();
   const data = settings.text('data') ?? 'data';
-  const admin = line.admin ?? settings.text('admin-listen') ?? join(data, ADMIN);
+  const listens = settings.list('admin-listen')?.filter((each) => each.startsWith('unix:'));
+  const admin = line.admin ?? listens?.[0] ?? join(data, ADMIN);
   const socketPath = resolve(cwd, admin.replace(/^unix:/, ''));
   // A store that a sidecar serves is locked: then its socket is the way.
   const viaSocket = line.store === undefined && existsSync(socketPath);

@@ -202,7 +202,8 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const open = await listen(fetch, inOrder(config.addresses), options);
   const frames = await openFrames(deps, config.framesPath, open);
   const all = frames === undefined ? open : [...open, frames];
-  const admin = await openAdmin(config.admin, store, { ...shared, issuer, health }, all);
+  const entrance = { tls, allowHosts, insecure: listening.insecure };
+  const admin = await openAdmin(config.admin, store, { deps, health, ...entrance }, all);
   const notifier = new SystemdNotifier(io.env, log);
   const timer = setInterval(() => ring.advance(clock()), ADVANCE_MS);
   return {
@@ -309,10 +310,10 @@ function inOrder(addresses: readonly ListenAddress[]): ListenAddress[] {
   return [...addresses].sort((a, b) => Number(a.kind === 'unix') - Number(b.kind === 'unix'));
 }
 
-function administered({ name, adminKeyring }: Administration): string {
+function administered({ names, adminKeyring }: Administration): string {
   const made =
     adminKeyring === undefined ? '' : `made client.admin: its key is in ${adminKeyring}\n`;
-  return `listening for administration on ${name}\n${made}`;
+  return `listening for administration on ${names.join(', ')}\n${made}`;
 }
 
 /** Two calls to paste: one that is allowed and one that is not, with the reason. */

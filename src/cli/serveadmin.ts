@@ -3,17 +3,15 @@
 import { join, resolve } from 'node:path';
 import type { OpenIssuer } from '../auth/openissuer.ts';
 import { Revocations } from '../auth/revocations.ts';
-import type { CephxServiceHandler } from '../auth/servicehandler.ts';
-import type { Random } from '../cephx/cryptokey.ts';
-import type { Engine } from '../engine/engine.ts';
 import { StoreError } from '../errors.ts';
-import { ADMIN_BODY_LIMITS, createAdminApp } from '../http/admin.ts';
-import type { LogRecord, SecretRing } from '../http/deps.ts';
-import { listen, type OpenListener, parseListen } from '../http/listen.ts';
+import { ADMIN_BODY_LIMITS, type AdminDeps } from '../http/admin.ts';
+import type { AppDeps, LogRecord } from '../http/deps.ts';
+import { type ListenAddress, parseListen } from '../http/listen.ts';
 import type { Store } from '../store/store.ts';
 import { bootstrap } from './bootstrap.ts';
 import type { LikeCeph } from './likeceph.ts';
 import type { Settings } from './options.ts';
+import { type AdminEntrance, openEntrances, remoteAdmin } from './serveremote.ts';
 import { openStoreAt } from './storeplace.ts';
 
 export interface AdminConfig extends LikeCeph {
@@ -24,7 +22,7 @@ export interface AdminConfig extends LikeCeph {
   readonly settings: Settings;
   /** The store was asked for, so that it has to open. */
   readonly required: boolean;
-  readonly path: string;
+  readonly addresses: readonly ListenAddress[];
 }
 
 /** Undefined where there is nothing to administer: secrets from a file, and no store. */
@@ -35,37 +33,35 @@ export function adminConfig(
 ): AdminConfig | undefined {
   const required = settings.origin('store') !== undefined;
   if (!required && settings.origin('secrets') !== undefined) return undefined;
-  const text = settings.text('admin-listen') ?? `unix:${join(data, 'admin.sock')}`;
-  const address = parseListen(text);
-  // Elsewhere callers would have to prove who they are.
-  if (address?.kind !== 'unix') throw settings.wrong('admin-listen', 'unix:PATH');
+  const texts = settings.list('admin-listen') ?? [`unix:${join(data, 'admin.sock')}`];
+  const addresses = texts.map((text): ListenAddress => {
+    const address = parseListen(text);
+    if (address === undefined) throw settings.wrong('admin-listen', 'unix:PATH or tcp:HOST:PORT');
+    if (address.kind === 'tcp') return address;
+    return { ...address, path: resolve(address.path), onlyOwner: true };
+  });
   const store = settings.text('store') ?? `sqlite:${join(data, 'cephgate.db')}`;
-  return { ...like, data, store, settings, required, path: resolve(address.path) };
+  return { ...like, data, store, settings, required, addresses };
 }
 
 export interface Administration {
-  /** `unix:PATH`. */
-  readonly name: string;
+  /** `unix:PATH`, `https://HOST:PORT`. */
+  readonly names: readonly string[];
   /** The keyring of a client.admin that was made at this start. */
   readonly adminKeyring: string | undefined;
   close(timeoutMs: number): Promise<void>;
 }
 
-/** What of the sidecar is administered. */
-export interface Administered {
-  readonly engine: Engine;
-  readonly ring: SecretRing;
-  /** Undefined where tickets come from elsewhere. */
-  readonly issuer?: CephxServiceHandler | undefined;
+/** What of the sidecar is administered, and how callers on TCP come in. */
+export interface Administered extends AdminEntrance {
+  /** Of the other listeners; its policy is replaced when the configuration is read again. */
+  readonly deps: AppDeps;
   readonly health?: OpenIssuer['health'] | undefined;
-  readonly clock: () => bigint;
-  readonly random: Random;
-  readonly log: (record: LogRecord) => void;
 }
 
 /**
- * Opens the listener on a store, which stays the caller's. Throws FileError, ListenError,
- * StoreError.
+ * Opens the listeners on a store, which stays the caller's. Throws FileError, ListenError,
+ * StoreError, ConfigError.
  */
 export async function openAdministration(
   config: AdminConfig,
@@ -73,7 +69,8 @@ export async function openAdministration(
   administered: Administered,
 ): Promise<Administration> {
   const { release, guard, data } = config;
-  const { engine, ring, issuer: handler, health, clock, random, log } = administered;
+  const { deps, health } = administered;
+  const { engine, ring, issuer: handler, clock, random, log } = deps;
   const made = await bootstrap({ store, data, release, nowNs: clock(), random });
   const { monKeyring, adminKeyring } = made;
   const issuer = handler?.issuer;
@@ -83,24 +80,25 @@ export async function openAdministration(
     ...(issuer && { wipeRotating: () => issuer.keyServer.wipe(clock()) }),
   };
   const ending = new AbortController();
-  const own = issuer === undefined ? await followRevocations(store, administered) : undefined;
+  const own = issuer === undefined ? await followRevocations(store, deps) : undefined;
   const revocations = issuer?.revocations ?? own?.revocations;
-  const app = createAdminApp({
+  const admin: AdminDeps = {
     ...{ command, body: ADMIN_BODY_LIMITS, log, revocations, ring, issuer, health },
     ending: ending.signal,
-  });
-  const address = { kind: 'unix', path: config.path, onlyOwner: true } as const;
-  const opening = listen(app.fetch.bind(app), [address], { allowHosts: [] });
-  const [open] = (await opening.catch(async (error: unknown) => {
+  };
+  const remote = remoteAdmin(deps, administered);
+  const opening = openEntrances(config.addresses, admin, remote, administered);
+  const open = await opening.catch(async (error: unknown) => {
     await own?.close();
     throw error;
-  })) as [OpenListener];
+  });
   return {
-    name: open.name,
+    names: open.map(({ name }) => name),
     adminKeyring,
     async close(timeoutMs) {
       ending.abort();
-      await open.close(timeoutMs);
+      await Promise.all(open.map((each) => each.close(timeoutMs)));
+      remote.sessions.close();
       await own?.close();
       monKeyring.key.wipe();
     },
@@ -110,7 +108,7 @@ export async function openAdministration(
 /** Revocations hold beside a real cluster too, whose tickets are not ours. */
 async function followRevocations(
   store: Store,
-  { engine, log }: Pick<Administered, 'engine' | 'log'>,
+  { engine, log }: Pick<AppDeps, 'engine' | 'log'>,
 ): Promise<{ readonly revocations: Revocations; close(): Promise<void> }> {
   const revocations = await Revocations.open(store, engine);
   const stop = new AbortController();

@@ -83,9 +83,10 @@ export const SERVE_OPTIONS: readonly Option[] = [
   ...ETCD_OPTIONS,
   {
     name: 'admin-listen',
-    value: 'unix:PATH',
+    value: 'unix:PATH|tcp:HOST:PORT',
     key: 'admin_listen',
-    help: 'where to listen for administration',
+    repeatable: true,
+    help: 'where to listen for administration; on TCP callers prove themselves by cephx',
     default: 'unix:DIR/admin.sock',
   },
   {

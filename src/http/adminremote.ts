@@ -69,16 +69,21 @@ export async function sessionRoute(
   const caller = { ...ANYBODY, id: `admin ${remoteOf(c) ?? ''}` };
   const freshness = freshnessOf(verify as AppDeps, caller, ENTITY_TYPE_MON, request, nowNs);
   const isIssued = freshness.kind === 'issued';
-  const verdict = verify.engine.verify(
-    {
-      service: ENTITY_TYPE_MON,
-      authorizer,
-      challenge: challengeOf(freshness),
-      reply: isIssued || freshness.kind === 'required',
-      session: isIssued,
-    },
-    { nowNs, policy: verify.policy },
-  );
+  const judge = () =>
+    verify.engine.verify(
+      {
+        service: ENTITY_TYPE_MON,
+        authorizer,
+        challenge: challengeOf(freshness),
+        reply: isIssued || freshness.kind === 'required',
+        session: isIssued,
+      },
+      { nowNs, policy: verify.policy },
+    );
+  let verdict = judge();
+  if (verdict.reason === SECRET_UNKNOWN && (await verify.ring.catchUp?.(authorizer))) {
+    verdict = judge();
+  }
   const { reply } = verdict;
   if (!verdict.decision || !isIssued || reply === undefined) {
     deps.log({ event: 'admin_session', check: verdict.check });
@@ -217,6 +222,7 @@ const SESSION_BODY = object({
   authorizer: base64(0, 65_536),
   challenge_state: optional(text(1, 512)),
 });
+const SECRET_UNKNOWN = 'authorizer.secret_unknown';
 const SESSION_LEN_MAX = 131_072;
 const CREATED_SKEW = 300;
 /** Who proves a ticket gets the reply: that is what is asked for here. */

@@ -45,7 +45,11 @@ export async function getWatch(c: Context<AdminEnv>, deps: AdminDeps): Promise<R
     watching.set(store, (watching.get(store) ?? 1) - 1);
   };
   const headers = { 'content-type': 'text/event-stream' };
-  if (waitMs === undefined) return new Response(streamOf(watch, from, over), { headers });
+  if (waitMs === undefined) {
+    // Where it ends we end too, or nobody watches any more: nothing else comes on its connection.
+    const last = { ...headers, connection: 'close' };
+    return new Response(streamOf(watch, from, over), { headers: last });
+  }
   try {
     return new Response(await firstOf(watch, from, waitMs), { headers });
   } finally {
