@@ -1,6 +1,6 @@
 /**
- * The monitor's `auth` commands on a store (Ceph: AuthMonitor::preprocess_command and
- * prepare_command).
+ * The monitor's `auth` commands, and `mon set` of ciphers, on a store (Ceph: preprocess_command and
+ * prepare_command of AuthMonitor).
  *
  *   known? -> may the caller? -> arguments -> the command's own file
  */
@@ -26,6 +26,7 @@ import { formattedOf } from './format.ts';
 import { fsAuthorize } from './fsauthorize.ts';
 import { exportKeyring, get, getKey, list } from './get.ts';
 import { importKeyring } from './import.ts';
+import { monSet } from './monset.ts';
 import { rm } from './rm.ts';
 import { clearPending, commitPending, getOrCreatePending, rotate } from './rotate.ts';
 
@@ -120,21 +121,22 @@ function refuseOthers(deps: CommandDeps, request: CommandRequest, command: Comma
   if (!mayRun(deps.release, caller, asked)) throw new Refusal(EACCES, TEXTS.accessDenied);
 }
 
-/** Whether a monitor would let the caller's mon caps do a command of service `auth`. */
+/** Whether a monitor would let the caller's mon caps do a command. */
 export function mayRun(
   release: CommandDeps['release'],
   caller: Caller,
   { prefix, args, write }: Pick<CommandRequest, 'prefix' | 'args'> & { readonly write: boolean },
 ): boolean {
   const parsed = parse('mon', caller.monCaps, { release });
+  const service = prefix.startsWith('mon ') ? 'mon' : 'auth';
   const op = {
     entity: formatEntityName(caller.name),
-    service: 'auth',
+    service,
     command: prefix,
     args: argsForCaps(args),
     read: true,
     write,
-    exec: true,
+    exec: service === 'auth',
   };
   return parsed.ok && check(parsed.grants, { op, peer: caller.peer }).allowed;
 }
@@ -188,6 +190,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   // These two ask for rwx as well.
   'auth dump-keys': { since: 20, write: dumpKeys },
   'auth wipe-rotating-service-keys': { since: 20, write: wipeRotatingServiceKeys },
+  'mon set': { since: 20, write: monSet },
 };
 /** Half a surrogate pair, which has no UTF-8 form. */
 const HALF_PAIR = /\p{Surrogate}/u;

@@ -104,6 +104,15 @@ const ALL: readonly Row[] = [
     since: 20,
   },
   {
+    prefix: 'mon set',
+    args: [
+      { name: 'name', required: true },
+      { name: 'value', required: true },
+    ],
+    help: 'set auth_allowed_ciphers, auth_preferred_cipher or auth_service_cipher',
+    since: 20,
+  },
+  {
     prefix: 'fs authorize',
     args: [{ name: 'filesystem', required: true }, ENTITY, { ...CAPS, required: true }, KEY_TYPE],
     help:

@@ -1,8 +1,9 @@
 /** The issuing side of `cephgate serve`, on the store that was asked for. */
 
 import { createHmac, getRandomValues } from 'node:crypto';
-import { ROTATING_SERVICES, type RotatingService } from '../auth/keyserver.ts';
-import { type OpenIssuer, openIssuer } from '../auth/openissuer.ts';
+import type { Cipher } from '../auth/cipherpolicy.ts';
+import { DEFAULT_TTLS, ROTATING_SERVICES, type RotatingService } from '../auth/keyserver.ts';
+import { type IssuerOptions, type OpenIssuer, openIssuer } from '../auth/openissuer.ts';
 import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
@@ -10,7 +11,62 @@ import type { LogRecord, SecretRing } from '../http/deps.ts';
 import type { StateKeys } from '../http/tokens.ts';
 import { engineSealer } from '../sealer.ts';
 import type { Store } from '../store/store.ts';
+import type { Option, Settings } from './options.ts';
 import type { AdminConfig } from './serveadmin.ts';
+
+export const ISSUER_OPTIONS: readonly Option[] = [
+  {
+    name: 'auth-mon-ticket-ttl',
+    value: 'SECONDS',
+    key: 'auth_mon_ticket_ttl',
+    help: 'life of a login, and of the secrets under it',
+    default: '259200',
+  },
+  {
+    name: 'auth-service-ticket-ttl',
+    value: 'SECONDS',
+    key: 'auth_service_ticket_ttl',
+    help: 'life of a service ticket, and of the secrets under it',
+    default: '3600',
+  },
+  {
+    name: 'auto-commit',
+    key: 'auto_commit',
+    help: 'a login with a pending key makes it the key, as in Ceph; else only "commit" does',
+    default: 'false',
+  },
+  {
+    name: 'emergency-ciphers',
+    value: 'LIST',
+    key: 'mon_auth_emergency_allowed_ciphers',
+    help: 'key types that may log in besides auth_allowed_ciphers: the way back in',
+  },
+];
+
+/** What ISSUER_OPTIONS say. Throws ConfigError. */
+function issuerSettings(
+  settings: Settings,
+): Pick<IssuerOptions, 'ttls' | 'autoCommit' | 'ciphers'> {
+  const ttlNs = (name: string): bigint | undefined => {
+    const ns = settings.seconds(name);
+    if (ns === 0n) throw settings.wrong(name, 'at least a second');
+    return ns;
+  };
+  const { authMonTicketTtlNs, authServiceTicketTtlNs } = DEFAULT_TTLS;
+  const names = settings.text('emergency-ciphers')?.split(/[\s,]+/) ?? [];
+  const emergencyAllowed = names.map((name): Cipher => {
+    if (name === 'aes' || name === 'aes256k') return name;
+    throw settings.wrong('emergency-ciphers', 'aes and aes256k by commas');
+  });
+  return {
+    ttls: {
+      authMonTicketTtlNs: ttlNs('auth-mon-ticket-ttl') ?? authMonTicketTtlNs,
+      authServiceTicketTtlNs: ttlNs('auth-service-ticket-ttl') ?? authServiceTicketTtlNs,
+    },
+    autoCommit: settings.flag('auto-commit'),
+    ciphers: { emergencyAllowed },
+  };
+}
 
 export interface Issuing {
   readonly ring: SecretRing;
@@ -41,7 +97,7 @@ export async function openIssuing(
     log({ level: 'warning', event: 'store', message });
   }
   const opened = await openIssuer({
-    ...{ store, engine, policy },
+    ...{ store, engine, policy, ...issuerSettings(config.settings) },
     sealer: engineSealer(engine),
     random: (n) => getRandomValues(new Uint8Array(n)),
     clock: () => BigInt(Date.now()) * 1_000_000n,

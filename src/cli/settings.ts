@@ -9,6 +9,7 @@ import { LISTEN_OPTIONS } from './configlisten.ts';
 import { OBSERVE_OPTIONS } from './observing.ts';
 import type { Flags, Option } from './options.ts';
 import { Settings } from './options.ts';
+import { ISSUER_OPTIONS } from './serveissuer.ts';
 import { ETCD_OPTIONS } from './storeplace.ts';
 
 export const CONFIG_OPTION: Option = {
@@ -108,6 +109,7 @@ export const SERVE_OPTIONS: readonly Option[] = [
     key: 'secrets',
     help: 'static service secrets, cephgate-secrets/1, mode 0600; else a rotating set of our own',
   },
+  ...ISSUER_OPTIONS,
   ...CLUSTER_OPTIONS,
   GRACE_OPTION,
   ...LISTEN_OPTIONS,

@@ -50,4 +50,5 @@ const KEYLESS = [
   'auth clear-pending',
   'auth dump-keys',
   'auth wipe-rotating-service-keys',
+  'mon set',
 ];
