@@ -36,6 +36,7 @@ afterAll(async () => {
   folder.remove();
 });
 
+const KEYRING = 'data/ceph.client.admin.keyring';
 const clock = () => BigInt(Date.now()) * 1_000_000n;
 const random = (n: number) => crypto.getRandomValues(new Uint8Array(n));
 
@@ -49,7 +50,7 @@ function ticketsOf(entity: string, keyring: string): CephxHttpClient {
 
 describe('over TCP', () => {
   it('client.admin administers with its key alone', async () => {
-    const tickets = ticketsOf('client.admin', 'data/ceph.client.admin.keyring');
+    const tickets = ticketsOf('client.admin', KEYRING);
     const client = new AdminClient({ tickets, url: adminUrl, clock });
     expect(await client.logIn()).toEqual({ ok: true });
     const add = { prefix: 'auth add', entity: 'client.far', caps: ['mon', 'allow r'] };
@@ -67,6 +68,23 @@ describe('over TCP', () => {
     const lifted = { deny: { entity: 'client.nobody' } };
     expect((await client.call('POST', '/v1/admin/revocations', lifted)).status).toBe(200);
     expect((await client.call('DELETE', '/v1/admin/revocations', lifted)).status).toBe(200);
+  });
+
+  it('the commands of a shell go that way too', async () => {
+    const env = { CEPHGATE_URL: `http://${sidecar.host}:${sidecar.port}` };
+    const ceph = async (...words: string[]) => {
+      const args = ['auth', ...words, '--admin', adminUrl, '--keyring', KEYRING];
+      const spawned = spawnCephgate(args, { cwd: folder.path, env });
+      return { code: await spawned.ended, out: spawned.out, err: spawned.err };
+    };
+    const added = await ceph('add', 'client.shell', 'mon', 'allow r');
+    expect(added).toEqual({ code: 0, out: '', err: 'added key for client.shell\n' });
+    const inClear = await ceph('get', 'client.shell');
+    expect([inClear.code, inClear.out]).toEqual([3, '']);
+    expect(inClear.err).toContain('key.in_clear');
+    const other = await ceph('rm', 'client.shell', '--name', 'client.other');
+    expect(other).toMatchObject({ code: 1, out: '' });
+    expect((await ceph('rm', 'client.shell')).code).toBe(0);
   });
 
   it('nobody else is let in', async () => {

@@ -102,8 +102,9 @@ const OPTIONS_HELP = `
   -k FILES, --key K, -K F   the caller's keyring files, key, key file
   -c FILE, --cluster NAME   ceph.conf, name of the cluster
   --store ADDRESS           the store itself: sqlite:PATH (CEPHGATE_STORE)
-  --admin unix:PATH         the admin socket of a sidecar, default
-                            data/admin.sock (CEPHGATE_ADMIN_LISTEN)
+  --admin unix:PATH|URL     the admin socket of a sidecar, default
+                            data/admin.sock (CEPHGATE_ADMIN_LISTEN), or its
+                            admin listener on TCP, with a login at CEPHGATE_URL
   --yes-i-really-mean-it    past the guard rails
 
 CEPHGATE_RELEASE (16 or 20, default 20) and CEPHGATE_GUARD (on or off, default

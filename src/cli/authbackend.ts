@@ -27,12 +27,13 @@ import { KeyRing, type KeyRingEntity } from '../keyring/keyring.ts';
 import { findClientKey, KeyringSearchError } from '../keyring/keyringsearch.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
+import { openRemote } from './authremote.ts';
 import { MON_KEYRING } from './bootstrap.ts';
 import type { CephLine } from './cephline.ts';
 import type { Io } from './io.ts';
 import type { LikeCeph } from './likeceph.ts';
 import { post } from './request.ts';
-import { SERVE_OPTIONS, settingsOf } from './settings.ts';
+import { CLIENT_OPTIONS, SERVE_OPTIONS, settingsOf } from './settings.ts';
 
 export interface Backend {
   run(request: CommandRequest): Promise<CommandReply>;
@@ -49,6 +50,10 @@ export async function openBackend(line: CephLine, like: LikeCeph, io: Io): Promi
   const data = settings.text('data') ?? 'data';
   const listens = settings.list('admin-listen')?.filter((each) => each.startsWith('unix:'));
   const admin = line.admin ?? listens?.[0] ?? join(data, ADMIN);
+  if (line.store === undefined && /^https?:\/\//.test(admin)) {
+    const ticketUrl = settings.text('url') ?? DEFAULT_URL;
+    return await remoteBackend(admin, ticketUrl, line, like, io);
+  }
   const socketPath = resolve(cwd, admin.replace(/^unix:/, ''));
   // A store that a sidecar serves is locked: then its socket is the way.
   const viaSocket = line.store === undefined && existsSync(socketPath);
@@ -94,6 +99,40 @@ export async function storeBackend(
 
 /** Ceph: finding the key, then the monitor's answer. Throws CephExit with librados' last line. */
 async function logIn(deps: CommandDeps, line: CephLine, like: LikeCeph, io: Io): Promise<Caller> {
+  const { name, key } = await identityOf(line, like, io);
+  const caller = await callerOf(deps, name, key, readAddress(LOOPBACK));
+  key.wipe();
+  if (caller === undefined) throw cannotConnect(EACCES, '');
+  return caller;
+}
+
+/** Over TCP, with the tickets of a sidecar. Throws CephExit; using it RequestError. */
+async function remoteBackend(
+  adminUrl: string,
+  ticketUrl: string,
+  line: CephLine,
+  like: LikeCeph,
+  io: Io,
+): Promise<Backend> {
+  const { name, key } = await identityOf(line, like, io);
+  const session = await openRemote(adminUrl, ticketUrl, name, key).finally(() => key.wipe());
+  if (session === undefined) throw cannotConnect(EACCES, '');
+  return {
+    async run(request) {
+      const { client } = session;
+      const { status, body } = await client.call('POST', COMMAND_PATH, bodyOf(request));
+      return replyIn(status, new TextDecoder().decode(body));
+    },
+    close: async () => session.close(),
+  };
+}
+
+/** Throws CephExit. */
+async function identityOf(
+  line: CephLine,
+  like: LikeCeph,
+  io: Io,
+): Promise<{ readonly name: EntityName; readonly key: ReturnType<typeof keyOf> }> {
   const name = parseEntityName(line.name);
   if (name === undefined) {
     const words = "Error('rados_initialize failed with error code: -22')";
@@ -104,11 +143,7 @@ async function logIn(deps: CommandDeps, line: CephLine, like: LikeCeph, io: Io):
   const options = Object.fromEntries(given.filter(([, value]) => value !== undefined));
   const stdin = keyfile === '-' ? { stdin: await io.readInput() } : {};
   const around = { env: io.env, ...(io.cwd !== undefined && { cwd: io.cwd }), ...stdin };
-  const found = keyOf({ name, ...options }, around, like);
-  const caller = await callerOf(deps, name, found, readAddress(LOOPBACK));
-  found.wipe();
-  if (caller === undefined) throw cannotConnect(EACCES, '');
-  return caller;
+  return { name, key: keyOf({ name, ...options }, around, like) };
 }
 
 function keyOf(
@@ -152,7 +187,7 @@ function readMonKeyring(path: string, { release }: LikeCeph): KeyRingEntity | un
 /** The socket's mode says who may: no login. */
 function adminBackend(socketPath: string): Backend {
   return {
-    async run({ prefix, args, inbuf, force }) {
+    async run(request) {
       if (!existsSync(socketPath)) {
         throw new RequestError(
           'request.failed',
@@ -160,21 +195,21 @@ function adminBackend(socketPath: string): Backend {
             '--store names a store without a sidecar)',
         );
       }
-      const input = Buffer.from(inbuf ?? []).toString('base64');
-      const body = JSON.stringify({
-        ...args,
-        prefix,
-        ...(input !== '' && { input }),
-        ...(force && { yes_i_really_mean_it: true }),
-      });
+      const body = JSON.stringify(bodyOf(request));
       const headers = { 'content-type': 'application/json' };
-      const where = { socketPath, host: 'localhost', path: '/v1/admin/command' };
+      const where = { socketPath, host: 'localhost', path: COMMAND_PATH };
       const place = { ...where, headers, timeout: COMMAND_TIMEOUT_MS };
       const { status, text } = await post(place, body);
       return replyIn(status, text);
     },
     close: async () => {},
   };
+}
+
+function bodyOf({ prefix, args, inbuf, force }: CommandRequest): unknown {
+  const input = Buffer.from(inbuf ?? []).toString('base64');
+  const insists = { yes_i_really_mean_it: true };
+  return { ...args, prefix, ...(input !== '' && { input }), ...(force && insists) };
 }
 
 function replyIn(status: number, text: string): CommandReply {
@@ -194,9 +229,12 @@ function replyIn(status: number, text: string): CommandReply {
   return { retcode, status: words, output };
 }
 
-const PLACE_OPTIONS = SERVE_OPTIONS.filter(({ name }) =>
-  ['data', 'store', 'admin-listen'].includes(name),
+const PLACE_OPTIONS = [...SERVE_OPTIONS, ...CLIENT_OPTIONS].filter(({ name }) =>
+  ['data', 'store', 'admin-listen', 'url'].includes(name),
 );
+const COMMAND_PATH = '/v1/admin/command';
+/** Where tickets are had, unless CEPHGATE_URL says otherwise. */
+const DEFAULT_URL = 'http://127.0.0.1:6480';
 const ADMIN = 'admin.sock';
 /** An import answers when it is carried out, which takes minutes for a million entities. */
 const COMMAND_TIMEOUT_MS = 600_000;
