@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CephxClientHandler } from '../src/cephx/client.ts';
 import { CephxHttpClient } from '../src/cephx/httpclient.ts';
@@ -12,6 +13,7 @@ import { KeyRing } from '../src/keyring/keyring.ts';
 import { json } from './admin-remote-kit.ts';
 import { privateFile } from './cli-kit.ts';
 import { SECRETS } from './http-kit.ts';
+import { Authority, hasOpenssl } from './ops-kit.ts';
 import {
   type SpawnedSidecar,
   send,
@@ -22,6 +24,8 @@ import {
 import { twinSealer } from './twin/sealer.ts';
 
 const folder = temporaryFolder('admin-tcp');
+const required = process.env.REQUIRE_SERVICES === '1';
+const onNode = !('Deno' in globalThis) && process.versions.bun === undefined;
 const ADMIN_LISTEN = ['unix:data/admin.sock', 'tcp:127.0.0.1:0'];
 let sidecar: SpawnedSidecar;
 let adminUrl: string;
@@ -83,7 +87,7 @@ describe('over TCP', () => {
     expect([inClear.code, inClear.out]).toEqual([3, '']);
     expect(inClear.err).toContain('key.in_clear');
     const other = await ceph('rm', 'client.shell', '--name', 'client.other');
-    expect(other).toMatchObject({ code: 1, out: '' });
+    expect(other).toMatchObject({ code: 13, out: '' });
     expect((await ceph('rm', 'client.shell')).code).toBe(0);
   });
 
@@ -98,6 +102,28 @@ describe('over TCP', () => {
     expect(foreign.body.code).toBe('origin.refused');
   });
 });
+
+it.skipIf((!hasOpenssl && !required) || !onNode)(
+  'answers keys over TLS (apt-get install -y openssl)',
+  async () => {
+    const own = temporaryFolder('admin-tls');
+    new Authority(own.path).issue('server', 'DNS:localhost,IP:127.0.0.1');
+    const tls = ['--tls-cert', 'server.pem', '--tls-key', 'server.key'];
+    const listens = ['--listen', 'tcp:127.0.0.1:0', '--admin-listen', 'tcp:127.0.0.1:0'];
+    const served = spawnCephgate(['serve', ...listens, ...tls], { cwd: own.path });
+    while (!served.out.includes('made client.admin')) await new Promise((go) => setTimeout(go, 5));
+    const [url, admin] = [...served.out.matchAll(/https:\/\/[0-9.:]+/g)].map(([found]) => found);
+    const env = { CEPHGATE_URL: url!, NODE_EXTRA_CA_CERTS: join(own.path, 'ca.pem') };
+    const args = ['auth', 'get-key', 'client.admin', '--admin', admin!, '--keyring', KEYRING];
+    const got = spawnCephgate(args, { cwd: own.path, env });
+    expect([await got.ended, got.err]).toEqual([0, '']);
+    const keyring = readFileSync(join(own.path, KEYRING), 'utf8');
+    expect(keyring).toContain(`key = ${got.out.trim()}\n`);
+    served.raise('SIGTERM');
+    expect(await served.ended).toBe(0);
+    own.remove();
+  },
+);
 
 it('is refused on other addresses without TLS, and where no tickets are issued', async () => {
   const own = temporaryFolder('admin-refused');
