@@ -1,6 +1,7 @@
 // Runs the suites on Deno, unbuilt sources, and compares one hash over all verdicts between
 // runtimes and builds of the core. Usage: node test/runtimes/run.mjs [--json FILE]
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -8,6 +9,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '..', '..');
 const deno = join(here, 'node_modules', '.bin', 'deno');
 const bun = join(here, 'node_modules', '.bin', 'bun');
+
+/** No run here takes half of this. */
+const TIMEOUT_MS = 1_200_000;
 
 function main() {
   const hashes = hashLines();
@@ -25,7 +29,19 @@ function main() {
   const excluded = without.flatMap((name) => ['--exclude', `**/${name}.test.ts`]);
   const env = { ...process.env, ORACLE_CASES: '5000', WITHOUT_SERVICES: '1' };
   delete env.REQUIRE_SERVICES;
-  run(deno, ['run', '-A', 'npm:vitest', 'run', ...excluded, ...reporters], 'inherit', env);
+  try {
+    run(deno, ['run', '-A', 'npm:vitest', 'run', ...excluded, ...reporters], 'inherit', env);
+  } catch (error) {
+    // A socket that Deno still holds can keep vitest from its own end; its report tells the rest.
+    if (json < 0 || !passed(process.argv[json + 1])) throw error;
+    console.log(`all tests passed, but: ${error.message}`);
+  }
+}
+
+/** Whether a report of vitest says that tests ran and none failed. */
+function passed(path) {
+  const { success, numPassedTests, numFailedTests } = JSON.parse(readFileSync(path, 'utf8'));
+  return success && numFailedTests === 0 && numPassedTests > 0;
 }
 
 /** "RUNTIME BUILD HASH" for every pair that exists. */
@@ -44,7 +60,8 @@ function hashLines() {
 }
 
 function run(command, args, stdout, env = process.env) {
-  const done = spawnSync(command, args, { cwd: root, env, stdio: ['ignore', stdout, 'inherit'] });
+  const stdio = ['ignore', stdout, 'inherit'];
+  const done = spawnSync(command, args, { cwd: root, env, stdio, timeout: TIMEOUT_MS });
   if (done.status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${done.status}`);
   return stdout === 'pipe' ? done.stdout.toString().trim() : '';
 }
