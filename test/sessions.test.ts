@@ -2,7 +2,11 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import * as abi from '../assembly/abi.ts';
-import { handshakeSignature, messageSignature } from '../src/cephx/signature.ts';
+import {
+  encodeMessageBlock,
+  handshakeSignature,
+  messageSignature,
+} from '../src/cephx/signature.ts';
 import { type Address, Engine, type Policy, type Verdict } from '../src/engine/index.ts';
 import { HOUR_NS, makeSecret, makeTicket, NOW_NS, type TicketOptions } from './authorizers.ts';
 import { Rng, seedOf } from './rng.ts';
@@ -181,9 +185,15 @@ describe('signatures', () => {
     expect(verify(flipped)).toBe('signature.mismatch');
     expect(verify(flipped.subarray(0, 31))).toBe('signature.mismatch');
     expect(verify(new Uint8Array(0))).toBe('signature.mismatch');
-    const block = rng.bytes(32);
-    const msgr1 = engine.sign(OSD, handle, 'msgr1', block, HOST);
+    const [headerCrc, frontCrc, frontLen, middleCrc, middleLen, dataCrc, dataLen] = Array.from(
+      { length: 7 },
+      () => rng.u32(),
+    ) as [number, number, number, number, number, number, number];
+    const numbers = { headerCrc, frontCrc, frontLen, middleCrc, middleLen, dataCrc, dataLen };
+    const block = { ...numbers, seq: BigInt(rng.u32()) };
+    const msgr1 = engine.sign(OSD, handle, 'msgr1', encodeMessageBlock(block), HOST);
     expect(msgr1.reason).toBe(sessionType === 'aes' ? 'ok' : 'signature.unsupported');
-    expect(messageSignature).toBeTypeOf('function');
+    const given = msgr1.reply && new DataView(msgr1.reply.slice().buffer).getBigUint64(0, true);
+    expect(given).toBe(messageSignature(twinSealer, ticket.sessionKey, block));
   });
 });
