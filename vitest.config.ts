@@ -8,6 +8,8 @@ const config: ViteUserConfig = defineConfig({
     exclude: ['**/node_modules/**'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // What is waited for comes when it comes on a busy machine; one second was once too short.
+    expect: { poll: { timeout: 10_000 } },
   },
 });
 export default config;
