@@ -61,6 +61,6 @@ export function pairRatios(prefix: string, rows: readonly Measured[]): Ratio[] {
   });
 }
 
-function withGoal(name: string, value: number): Ratio {
+export function withGoal(name: string, value: number): Ratio {
   return { name, value, goal: GOALS[name] };
 }

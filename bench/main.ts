@@ -1,122 +1,106 @@
 /**
  * The benchmark: `--smoke` proves in seconds that all runs and agrees, `--json` prints one object,
- * `--list` is a plain list of wall times, `--peers` measures the decision engines of others instead
- * (bench/peers). Exit 1 if contenders disagree about a verdict.
+ * `--list` is a plain list of wall times, `--only NAME,...` runs some sections, `--runtimes` all of
+ * Node, Deno and Bun. Exit 1 if contenders disagree about a verdict.
  */
 
-import { Bench } from 'tinybench';
-import type { Engine } from '../src/engine/index.ts';
-import { agree } from './agree.ts';
+import { parseArgs } from 'node:util';
 import { makeEngine } from './contenders.ts';
-import { pairRatios, verifyRatios } from './goals.ts';
-import { type Corpus, type KeyTypeOfBench, makeCorpus } from './items.ts';
+import { type KeyTypeOfBench, makeCorpus } from './items.ts';
+import { list } from './list.ts';
 import { type MeasureOptions, measure } from './measure.ts';
-import { makePeers, PEERS_MISSING, peerRatios } from './peers.ts';
-import { json, machineOf, type Result, table } from './report.ts';
-import { capsTable, handshakeTable, type Table, verifyTable } from './tables.ts';
+import { json, machineOf, type Result, report, reportTable, table } from './report.ts';
+import { type Elsewhere, merge, runElsewhere } from './runtimes.ts';
+import type { Bench, Section } from './section.ts';
+import { SECTIONS } from './sections.ts';
 
-async function main(): Promise<number> {
-  const smoke = flags.has('--smoke');
-  if (flags.has('--peers')) return peers(smoke);
-  const types: readonly KeyTypeOfBench[] = ['aes', 'aes256k'];
-  const corpora = types.map((type) => makeCorpus(type, smoke ? 64 : 1024, SEED));
-  const engine = await makeEngine(corpora);
-  const agreed = agreement(corpora, engine);
-  const tables: Table[] = [
-    ...corpora.map((corpus) => verifyTable(corpus, engine)),
-    capsTable(engine),
-    ...corpora.map((corpus) => handshakeTable(corpus, engine)),
-  ];
-  if (flags.has('--list')) await list(tables, smoke);
-  else compare(corpora, tables, engine, smoke);
-  return agreed ? 0 : 1;
-}
-
-/** Others beside our warm check. */
-async function peers(smoke: boolean): Promise<number> {
-  const engine = await makeEngine([]);
-  const made = makePeers(engine);
-  if (made === undefined) {
-    console.error(PEERS_MISSING);
-    return 0;
-  }
-  const { table: peersTable, compared, differences } = made;
-  say(`${compared} decisions compared, ${differences.length} differ`);
-  for (const line of differences.slice(0, DIFFERENCES_SHOWN)) console.error(line);
-  const machine = machineOf(engine.build, smoke ? 'smoke' : 'full');
-  say(Object.values(machine).join(' · '));
-  const rows = measure(peersTable.cases, smoke ? SMOKE : FULL);
-  const result = { title: peersTable.title, rows, ratios: peerRatios(rows) };
-  say(`\n${table(result, machine.mode)}`);
-  if (flags.has('--json')) console.log(json(machine, [result]));
-  return differences.length === 0 ? 0 : 1;
-}
-
-/** Says what was compared; false if there was any difference. */
-function agreement(corpora: readonly Corpus[], engine: Engine): boolean {
-  let agreed = true;
-  for (const corpus of corpora) {
-    const { compared, differences, reasons } = agree(corpus, engine);
-    say(`${corpus.type}: ${compared} verdicts compared, ${differences.length} differ`);
-    for (const [reason, count] of Object.entries(reasons)) say(`  ${count} x ${reason}`);
-    for (const line of differences.slice(0, DIFFERENCES_SHOWN)) console.error(line);
-    if (differences.length > 0) agreed = false;
-  }
-  return agreed;
-}
-
-/** Interleaved CPU time and the ratios. */
-function compare(
-  corpora: readonly Corpus[],
-  tables: readonly Table[],
-  engine: Engine,
-  smoke: boolean,
-): void {
-  const options = smoke ? SMOKE : FULL;
-  const machine = machineOf(engine.build, smoke ? 'smoke' : 'full');
-  say(Object.values(machine).join(' · '));
-  const results: Result[] = [];
-  for (const [i, { title, cases }] of tables.entries()) {
-    const rows = measure(cases, options);
-    const type = corpora[i]?.type;
-    const ratios = type === undefined ? pairRatios(title, rows) : verifyRatios(type, rows);
-    const result = { title, rows, ratios };
-    results.push(result);
-    say(`\n${table(result, machine.mode)}`);
-  }
-  if (flags.has('--json')) console.log(json(machine, results));
-}
-
-/** Each case on its own, by the wall clock. */
-async function list(tables: readonly Table[], smoke: boolean): Promise<void> {
-  for (const { title, cases } of tables) {
-    const bench = new Bench({ name: title, time: smoke ? 10 : 250, warmupTime: smoke ? 5 : 100 });
-    for (const { name, items, run } of cases) {
-      let i = 0;
-      bench.add(items === 1 ? name : `${name} (whole batch)`, () => void run(i++));
-    }
-    await bench.run();
-    console.log(title);
-    console.table(bench.table());
-  }
-}
-
-/** For people; a program that asks for JSON gets nothing else. */
-function say(text: string): void {
-  if (!flags.has('--json')) console.log(text);
-}
-
+const TYPES: readonly KeyTypeOfBench[] = ['aes', 'aes256k'];
 const SEED = 7;
 const DIFFERENCES_SHOWN = 10;
 const FULL: MeasureOptions = { rounds: 100, sliceMs: 10 };
 const SMOKE: MeasureOptions = { rounds: 2, sliceMs: 1 };
 
-const flags = new Set(process.argv.slice(2));
-const unknown = [...flags].filter(
-  (flag) => !['--smoke', '--json', '--list', '--peers'].includes(flag),
-);
-if (unknown.length > 0) {
-  console.error(`Cannot run the benchmark: unknown option ${unknown.join(', ')}`);
+const NOWHERE: Elsewhere = { reports: [], missing: [], failed: [] };
+
+interface Flags {
+  readonly smoke: boolean;
+  readonly json: boolean;
+  readonly list: boolean;
+  readonly runtimes: boolean;
+  readonly sections: readonly Section[];
+}
+
+async function main(flags: Flags): Promise<number> {
+  const say = (text: string): void => {
+    if (!flags.json) console.log(text);
+  };
+  const { smoke } = flags;
+  const corpora = TYPES.map((type) => makeCorpus(type, smoke ? 64 : 1024, SEED));
+  const engine = await makeEngine(corpora);
+  const machine = machineOf(engine.build, smoke ? 'smoke' : 'full');
+  say(Object.values(machine).join(' · '));
+  let differences = 0;
+  const bench: Bench = {
+    ...{ smoke, options: smoke ? SMOKE : FULL, engine, corpora, say },
+    differs(line) {
+      if (differences++ < DIFFERENCES_SHOWN) console.error(line);
+    },
+    async table({ title, cases }, ratios = () => []) {
+      if (flags.list) {
+        await list({ title, cases }, smoke);
+        return { title, rows: [], ratios: [] };
+      }
+      const rows = await measure(cases, bench.options);
+      const result = { title, rows, ratios: ratios(rows) };
+      say(`\n${table(result, machine.mode)}`);
+      return result;
+    },
+  };
+  const results: Result[] = [];
+  for (const section of flags.sections) results.push(...(await section.run(bench)));
+  const own = report(machine, results);
+  const { reports, missing, failed } = flags.runtimes ? elsewhere(flags) : NOWHERE;
+  for (const other of reports) say(`\n${reportTable(other)}`);
+  for (const line of [...missing, ...failed]) console.error(line);
+  if (flags.json) console.log(json(merge(own, reports)));
+  return differences === 0 && failed.length === 0 ? 0 : 1;
+}
+
+/** The sections of this run that are the same everywhere. */
+function elsewhere({ smoke, sections }: Flags): Elsewhere {
+  const names = sections.filter((each) => each.everywhere).map(({ name }) => name);
+  if (names.length === 0) return NOWHERE;
+  return runElsewhere([...(smoke ? ['--smoke'] : []), '--only', names.join(',')]);
+}
+
+/** @throws TypeError or RangeError that says which argument is wrong */
+function parseFlags(args: readonly string[]): Flags {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      smoke: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      list: { type: 'boolean', default: false },
+      runtimes: { type: 'boolean', default: false },
+      only: { type: 'string' },
+    },
+  });
+  const names = values.only?.split(',');
+  const known = SECTIONS.map(({ name }) => name);
+  const odd = names?.find((name) => !known.includes(name));
+  if (odd !== undefined) {
+    throw new RangeError(`no section "${odd}": expected some of ${known.join(', ')}`);
+  }
+  const sections = SECTIONS.filter(({ name }) => names?.includes(name) ?? true);
+  const { smoke, json: asJson, list: asList, runtimes } = values;
+  return { smoke, json: asJson, list: asList, runtimes, sections };
+}
+
+let flags: Flags;
+try {
+  flags = parseFlags(process.argv.slice(2));
+} catch (error) {
+  console.error(`Cannot run the benchmark: ${(error as Error).message}`);
   process.exit(2);
 }
-process.exitCode = await main();
+process.exitCode = await main(flags);

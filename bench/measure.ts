@@ -6,12 +6,37 @@
 import { Rng } from '../test/rng.ts';
 import { collect } from './collect.ts';
 
-export interface Case {
+export type Case = CalledCase | SlicedCase;
+
+interface Named {
   readonly name: string;
   /** Items that one call works on. */
   readonly items: number;
+}
+
+export interface CalledCase extends Named {
   /** Does call number `i`; what it returns is kept, so that it is not optimised away. */
   readonly run: (i: number) => unknown;
+}
+
+/** One that takes its own time: in another process, or because it must be waited for. */
+export interface SlicedCase extends Named {
+  /** Does `calls` calls from number `from` on; CPU microseconds. */
+  readonly slice: (from: number, calls: number) => Promise<number>;
+}
+
+/** A case whose calls give promises; one is waited for before the next is made. */
+export function awaited(name: string, run: (i: number) => Promise<unknown>): SlicedCase {
+  return {
+    name,
+    items: 1,
+    async slice(from, calls) {
+      const start = process.cpuUsage();
+      for (let i = from; i < from + calls; i++) sink = await run(i);
+      const { user, system } = process.cpuUsage(start);
+      return user + system;
+    },
+  };
 }
 
 export interface Measured {
@@ -30,18 +55,21 @@ export interface MeasureOptions {
 }
 
 /** Measures the cases of one table together. */
-export function measure(cases: readonly Case[], options: MeasureOptions): Measured[] {
-  const running = cases.map((each) => {
-    const calls = calibrate(each, options.sliceMs);
-    return { each, calls, at: 0, slices: [] as number[] };
-  });
+export async function measure(
+  cases: readonly Case[],
+  options: MeasureOptions,
+): Promise<Measured[]> {
+  const running: { each: Case; calls: number; at: number; slices: number[] }[] = [];
+  for (const each of cases) {
+    running.push({ each, calls: await calibrate(each, options.sliceMs), at: 0, slices: [] });
+  }
   const rng = new Rng(SEED);
   for (let round = -WARM_ROUNDS; round < options.rounds; round++) {
     // Another order each round: nobody pays for the garbage of the same neighbour every time.
     for (const one of shuffled(running, rng)) {
       collect();
-      cpuOf(one.each, one.at, Math.ceil(one.calls / LEAD_IN));
-      const micros = cpuOf(one.each, one.at, one.calls);
+      await cpuOf(one.each, one.at, Math.ceil(one.calls / LEAD_IN));
+      const micros = await cpuOf(one.each, one.at, one.calls);
       if (round >= 0) one.slices.push((micros * 1000) / (one.calls * one.each.items));
       one.at += one.calls;
     }
@@ -63,16 +91,17 @@ export function ratio(slow: Measured, fast: Measured): number {
 }
 
 /** Calls that fill a slice, found while warming up. */
-function calibrate(each: Case, sliceMs: number): number {
+async function calibrate(each: Case, sliceMs: number): Promise<number> {
   let calls = 1;
   for (let at = 0; ; at += calls, calls *= 2) {
-    const micros = cpuOf(each, at, calls);
+    const micros = await cpuOf(each, at, calls);
     if (micros >= sliceMs * 1000) return Math.max(1, Math.round((calls * sliceMs * 1000) / micros));
   }
 }
 
 /** CPU microseconds of the process, all threads, for some calls. */
-function cpuOf(each: Case, from: number, calls: number): number {
+function cpuOf(each: Case, from: number, calls: number): number | Promise<number> {
+  if ('slice' in each) return each.slice(from, calls);
   const start = process.cpuUsage();
   for (let i = from; i < from + calls; i++) sink = each.run(i);
   const { user, system } = process.cpuUsage(start);

@@ -12,10 +12,27 @@ import type { Ratio } from './goals.ts';
 import { capsOf, MATCH_OP, type Op, SERVICE } from './items.ts';
 import { type Measured, ratio } from './measure.ts';
 import { decide, type Grant, parseCaps } from './rival-caps.ts';
-import { type Table, warmCheck, warmCheckRecord } from './tables.ts';
+import type { Section, Table } from './section.ts';
+import { warmCheck, warmCheckRecord } from './tables.ts';
 
-export const PEERS_MISSING =
-  'peers are not installed: npm ci --prefix bench/peers --ignore-scripts';
+const PEERS_MISSING = 'peers are not installed: npm ci --prefix bench/peers --ignore-scripts';
+
+export const peersSection: Section = {
+  name: 'peers',
+  about: 'decision engines of others beside our warm check',
+  everywhere: false,
+  async run(bench) {
+    const made = makePeers(bench.engine);
+    if (made === undefined) {
+      bench.say(`\n${PEERS_MISSING}`);
+      return [];
+    }
+    const { table, compared, differences } = made;
+    bench.say(`\n${compared} decisions compared, ${differences.length} differ`);
+    for (const line of differences) bench.differs(line);
+    return [await bench.table(table, peerRatios)];
+  },
+};
 
 export interface Peers {
   readonly table: Table;
@@ -50,7 +67,7 @@ export function makePeers(engine: Engine): Peers | undefined {
 }
 
 /** Each peer against our check as objects and as a record. */
-export function peerRatios(rows: readonly Measured[]): Ratio[] {
+function peerRatios(rows: readonly Measured[]): Ratio[] {
   const [object, record, ...peers] = rows as [Measured, Measured, ...Measured[]];
   return peers.flatMap((peer) => [
     { name: `${peer.name} / warm check`, value: ratio(peer, object), goal: undefined },

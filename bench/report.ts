@@ -1,12 +1,12 @@
 /** Output: tables for people, one object for programs. */
 
 import { cpus, loadavg } from 'node:os';
-import type { Ratio } from './goals.ts';
+import { type Ratio, withGoal } from './goals.ts';
 import type { Measured } from './measure.ts';
 
 export interface Result {
   readonly title: string;
-  readonly rows: readonly Measured[];
+  readonly rows: readonly (Measured | ReportRow)[];
   readonly ratios: readonly Ratio[];
 }
 
@@ -36,7 +36,25 @@ export function machineOf(engine: string, mode: Machine['mode']): Machine {
   };
 }
 
-export function json(machine: Machine, results: readonly Result[]): string {
+/** What `--json` prints. */
+export interface Report {
+  readonly machine: Machine;
+  readonly rows: readonly ReportRow[];
+  /** How many times as long the rival takes. */
+  readonly ratios: Readonly<Record<string, number>>;
+}
+
+export interface ReportRow {
+  readonly name: string;
+  readonly runtime: string;
+  /** CPU nanoseconds per item. */
+  readonly median: number;
+  readonly p10: number;
+  /** (p90 - p10) / median */
+  readonly spread: number;
+}
+
+export function report(machine: Machine, results: readonly Result[]): Report {
   const rows = results.flatMap(({ title, rows }) =>
     rows.map(({ name, median, p10, spread }) => ({
       ...{ name: `${title}: ${name}`, runtime: machine.runtime },
@@ -44,11 +62,18 @@ export function json(machine: Machine, results: readonly Result[]): string {
     })),
   );
   const ratios = results.flatMap((result) => result.ratios);
-  return JSON.stringify({
-    machine,
-    rows,
-    ratios: Object.fromEntries(ratios.map(({ name, value }) => [name, round(value, 3)])),
-  });
+  const named = Object.fromEntries(ratios.map(({ name, value }) => [name, round(value, 3)]));
+  return { machine, rows, ratios: named };
+}
+
+export function json(done: Report): string {
+  return JSON.stringify(done);
+}
+
+/** A report of another process. */
+export function reportTable({ machine, rows, ratios }: Report): string {
+  const all = Object.entries(ratios).map(([name, value]) => withGoal(name, value));
+  return table({ title: machine.runtime, rows, ratios: all }, machine.mode);
 }
 
 export function table(result: Result, mode: Machine['mode']): string {

@@ -13,14 +13,10 @@ import {
 } from './contenders.ts';
 import { engineHandshake, nodeHandshake } from './handshake.ts';
 import { type Corpus, capsOf, type Item, MATCH_OP, SERVICE } from './items.ts';
-import type { Case } from './measure.ts';
+import type { CalledCase, Case } from './measure.ts';
 import { decide, parseCaps } from './rival-caps.ts';
 import type { Judge } from './rival-decode.ts';
-
-export interface Table {
-  readonly title: string;
-  readonly cases: readonly Case[];
-}
+import type { Table } from './section.ts';
 
 /** Cold verify: open, all checks, caps decision, wipe; no reply. And the warm check beside it. */
 export function verifyTable(corpus: Corpus, engine: Engine): Table {
@@ -95,11 +91,11 @@ function warmRequest(engine: Engine, grants: number): CheckRequest {
   return request;
 }
 
-function perItem(items: readonly Item[], judge: Judge): Case['run'] {
+function perItem(items: readonly Item[], judge: Judge): CalledCase['run'] {
   return cycle(items, judge);
 }
 
-function cycle<T>(values: readonly T[], run: (value: T) => unknown): Case['run'] {
+function cycle<T>(values: readonly T[], run: (value: T) => unknown): CalledCase['run'] {
   return (i) => run(values[i % values.length] as T);
 }
 
