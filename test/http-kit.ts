@@ -36,6 +36,7 @@ export interface KitOptions {
   readonly keys?: StateKeys;
   readonly secrets?: readonly Secret[];
   readonly body?: AppDeps['body'];
+  readonly entities?: AppDeps['entities'];
   readonly sessionsMax?: number;
   readonly spentMax?: number;
 }
@@ -87,6 +88,7 @@ export class Kit {
       sign: options.sign ?? false,
       allowUnchallengedVerdict: options.allowUnchallengedVerdict ?? false,
       body: options.body ?? BODY_LIMITS,
+      entities: options.entities,
     };
     this.app = createApp(this.deps);
   }

@@ -91,6 +91,25 @@ describe('a user of a new store', () => {
     });
   });
 
+  it('may the same when only its name is given', async () => {
+    const john = ['check', '--service', 'osd', '--entity', 'client.john', ...socket()];
+    const yes = await run([...john, '--pool', 'liverpool', '--object', 'o1', '--write', '--json']);
+    expect(yes.code).toBe(0);
+    const { decision, authenticated, entity, snapshot } = JSON.parse(yes.out);
+    expect([decision, authenticated, entity]).toEqual([true, false, 'client.john']);
+    expect(Number(snapshot)).toBeGreaterThan(0);
+    const no = await run([...john, '--pool', 'everton', '--object', 'o1', '--write', '--explain']);
+    expect(no.code).toBe(1);
+    expect(no.out).toContain('caps.no_matching_grant');
+    const monOp = JSON.stringify({ command: 'status', read: true });
+    const mon = ['check', '--service', 'mon', '--op', monOp, ...socket()];
+    expect((await run([...mon, '--entity', 'client.john'])).code).toBe(0);
+    const rescue = await run([...mon, '--entity', 'mon.', '--json']);
+    expect(JSON.parse(rescue.out)).toMatchObject({ decision: true, entity: 'mon.' });
+    const nobody = await run([...mon, '--entity', 'client.nobody', '--json']);
+    expect(JSON.parse(nobody.out).reason.code).toBe('entity.unknown');
+  });
+
   it('is refused with another key, and gets nothing after it was removed', async () => {
     const key = (await run(['auth', 'print-key', 'client.admin'])).out;
     const admin = readFileSync(join(folder.path, 'data', 'ceph.client.admin.keyring'), 'utf8');
@@ -193,6 +212,10 @@ function authorizer(more: readonly string[] = [], keyring?: string): Promise<Run
 
 function url(): string[] {
   return ['--url', `http://${sidecar.host}:${sidecar.port}`];
+}
+
+function socket(): string[] {
+  return ['--socket', sidecar.socketPath];
 }
 
 function unix(path: string, body: unknown): Promise<HttpAnswer> {

@@ -9,7 +9,7 @@ import { call, printDecision } from './request.ts';
 import { CLIENT_OPTIONS, settingsOf } from './settings.ts';
 
 const OPTIONS: readonly Option[] = [
-  { name: 'service', value: 'S', help: 'the service that asks: osd, mds' },
+  { name: 'service', value: 'S', help: 'whose caps: osd, mds; mon and mgr without a session' },
   { name: 'session', value: 'HANDLE', help: 'the subject: a session' },
   { name: 'entity', value: 'NAME', help: 'or an entity of the store, of which nothing is proved' },
   { name: 'caps', value: 'TEXT', help: 'or a caps text' },

@@ -5,6 +5,7 @@
 import { resolve } from 'node:path';
 import process from 'node:process';
 import { LAYOUT_SESSIONS_MAX } from '../../assembly/abi.ts';
+import { readEntityCaps } from '../auth/entitycaps.ts';
 import type { OpenIssuer } from '../auth/openissuer.ts';
 import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import { Engine } from '../engine/engine.ts';
@@ -37,6 +38,8 @@ import {
   type Administered,
   type Administration,
   adminConfig,
+  type BootstrappedStore,
+  bootstrapStore,
   openAdministration,
   openServedStore,
 } from './serveadmin.ts';
@@ -192,7 +195,11 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const rules = { sign, allowUnchallengedVerdict, openMetrics, body: BODY_LIMITS };
   const codes = health && new HealthCodes(health, clock);
   const watched = codes && { health: () => codes.codes() };
-  const deps: AppDeps & LiveParts['deps'] = { ...shared, ...rules, observe, issuer, ...watched };
+  const made = config.admin && store && (await bootstrapStore(config.admin, store, shared));
+  const entities =
+    store && ((names: readonly string[]) => readEntityCaps(store, made?.monKeyring, names));
+  const sides = { observe, issuer, entities, ...watched };
+  const deps: AppDeps & LiveParts['deps'] = { ...shared, ...rules, ...sides };
   const app = createApp(deps);
   const tokens = config.tokenFile === undefined ? undefined : readTokens(config.tokenFile);
   const tls = listening.tls && new TlsSource(readTls(listening.tls));
@@ -203,7 +210,7 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const frames = await openFrames(deps, config.framesPath, open);
   const all = frames === undefined ? open : [...open, frames];
   const entrance = { tls, allowHosts, insecure: listening.insecure };
-  const admin = await openAdmin(config.admin, store, { deps, health, ...entrance }, all);
+  const admin = made && (await openAdmin(made, { deps, health, ...entrance }, all));
   const notifier = new SystemdNotifier(io.env, log);
   const timer = setInterval(() => ring.advance(clock()), ADVANCE_MS);
   return {
@@ -248,14 +255,12 @@ async function openFrames(
 
 /** As openFrames. */
 async function openAdmin(
-  config: AdminConfig | undefined,
-  store: Store | undefined,
+  store: BootstrappedStore,
   administered: Administered,
   others: readonly OpenListener[],
-): Promise<Administration | undefined> {
-  if (config === undefined || store === undefined) return undefined;
+): Promise<Administration> {
   try {
-    return await openAdministration(config, store, administered);
+    return await openAdministration(store, administered);
   } catch (error) {
     await Promise.all(others.map((each) => each.close(0)));
     throw error;

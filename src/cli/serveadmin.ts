@@ -8,7 +8,7 @@ import { ADMIN_BODY_LIMITS, type AdminDeps } from '../http/admin.ts';
 import type { AppDeps, LogRecord } from '../http/deps.ts';
 import { type ListenAddress, parseListen } from '../http/listen.ts';
 import type { Store } from '../store/store.ts';
-import { bootstrap } from './bootstrap.ts';
+import { type Bootstrapped, bootstrap } from './bootstrap.ts';
 import type { LikeCeph } from './likeceph.ts';
 import type { Settings } from './options.ts';
 import { type AdminEntrance, openEntrances, remoteAdmin } from './serveremote.ts';
@@ -59,20 +59,34 @@ export interface Administered extends AdminEntrance {
   readonly health?: OpenIssuer['health'] | undefined;
 }
 
+/** A store with the entities that every store has. */
+export interface BootstrappedStore extends Bootstrapped {
+  readonly config: AdminConfig;
+  readonly store: Store;
+}
+
+/** Makes what is missing in a store. Throws FileError, KeyRingError, StoreError. */
+export async function bootstrapStore(
+  config: AdminConfig,
+  store: Store,
+  { clock, random }: Pick<AppDeps, 'clock' | 'random'>,
+): Promise<BootstrappedStore> {
+  const { data, release } = config;
+  const made = await bootstrap({ store, data, release, nowNs: clock(), random });
+  return { config, store, ...made };
+}
+
 /**
  * Opens the listeners on a store, which stays the caller's. Throws FileError, ListenError,
  * StoreError, ConfigError.
  */
 export async function openAdministration(
-  config: AdminConfig,
-  store: Store,
+  { config, store, monKeyring, adminKeyring }: BootstrappedStore,
   administered: Administered,
 ): Promise<Administration> {
-  const { release, guard, data } = config;
+  const { release, guard } = config;
   const { deps, health } = administered;
   const { engine, ring, issuer: handler, clock, random, log } = deps;
-  const made = await bootstrap({ store, data, release, nowNs: clock(), random });
-  const { monKeyring, adminKeyring } = made;
   const issuer = handler?.issuer;
   const command = {
     ...{ store, release, guard, monKeyring, clock, random },

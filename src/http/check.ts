@@ -5,14 +5,21 @@
  */
 
 import type { Context } from 'hono';
-import { check as checkGrants, explain as explainCaps, parse } from '../caps/index.ts';
+import type { EntitySnapshot } from '../auth/entitycaps.ts';
+import {
+  type CapsRequest,
+  check as checkGrants,
+  explain as explainCaps,
+  parse,
+} from '../caps/index.ts';
 import { formatEntityName } from '../cephx/protocol.ts';
 import { RecordTooLarge } from '../engine/records.ts';
 import type { Address, CheckRequest } from '../engine/types.ts';
 import type { Verdict } from '../engine/verdict.ts';
 import { type Field, object, optional, readBody, readBytes, text } from './body.ts';
 import { type Caller, requireRight } from './callers.ts';
-import { answer, type Decision, denial, reasonOf } from './decision.ts';
+import { checkEntity, readEntities } from './checkentity.ts';
+import { answer, type Decision, denial, type Outcome, reasonOf } from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { explainGrants } from './explain.ts';
 import {
@@ -45,7 +52,7 @@ export interface CheckBody extends Question {
 /** The fields of a question; `op` is read when its service is known. */
 export const QUESTION: { readonly [K in keyof Question]: Field<Question[K]> } = {
   session: optional(text(1, 128)),
-  entity: optional(text(1, 256)),
+  entity: optional(text(1, 900)),
   caps: optional(text(0, 1_048_576)),
   peer: optional(peer),
   op: anyOp,
@@ -56,24 +63,19 @@ export const checkRequest: Field<CheckBody> = described(() => checkSchema(SHAPE)
 /** What is asked, of whatever subject. */
 type Asked = Omit<CheckRequest, 'handle' | 'tail'>;
 
-/** What one check came to, before it is an answer. */
-export interface Outcome {
-  readonly decision: Decision;
-  readonly check: string;
-  readonly verdict?: Verdict;
-}
-
 export async function checkRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
   const caller = c.get('caller');
   const explain = readExplain(c.req.raw.url);
   if (explain) requireRight(caller, 'explain', '"explain=true"');
   const request = await readBody(c.req.raw, checkRequest, deps.body);
+  const entities = await readEntities(deps, caller, [request]);
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);
-  const outcome = decideCheck(deps, caller, request, explain, nowNs);
+  const outcome = decideCheck(deps, caller, request, { explain, nowNs, entities });
   const context = { call: 'check', caller, service: request.service.name };
   const { check, verdict } = outcome;
-  return answer(deps, outcome.decision, { ...context, check, verdict, op: request.op });
+  const details = { ...context, check, verdict, op: request.op };
+  return answer(deps, outcome.decision, details, entities?.snapshot);
 }
 
 /** Ends a session of this caller. Saying it twice is no error. */
@@ -104,16 +106,22 @@ export function sessionOf(
   return 'session.expired';
 }
 
+/** What holds for all questions of a call. */
+export interface Asking {
+  readonly explain: boolean;
+  readonly nowNs: bigint;
+  readonly entities: EntitySnapshot | undefined;
+}
+
 /** Decides one question. Throws Problem for what this caller may not ask or what is malformed. */
 export function decideCheck(
   deps: AppDeps,
   caller: Caller,
   request: CheckBody,
-  explain: boolean,
-  nowNs: bigint,
+  asking: Asking,
 ): Outcome {
   try {
-    return decide(deps, caller, request, explain, nowNs);
+    return decide(deps, caller, request, asking);
   } catch (error) {
     // A name or a caps text of about 1 MiB does not fit into the core: no operation has such.
     if (!(error instanceof RecordTooLarge)) throw error;
@@ -121,13 +129,7 @@ export function decideCheck(
   }
 }
 
-function decide(
-  deps: AppDeps,
-  caller: Caller,
-  request: CheckBody,
-  explain: boolean,
-  nowNs: bigint,
-): Outcome {
+function decide(deps: AppDeps, caller: Caller, request: CheckBody, asking: Asking): Outcome {
   const subjects = ['session', 'entity', 'caps'].filter(
     (name) => request[name as 'session' | 'entity' | 'caps'] !== undefined,
   );
@@ -136,35 +138,50 @@ function decide(
   }
   requireRight(caller, 'verify', 'this call');
   if (request.session === undefined) requireRight(caller, 'explain', `"${subjects[0]}"`);
-  const { service, session, caps } = request;
+  const { service, session, caps, entity } = request;
+  const { explain, nowNs } = asking;
   if (service.name === 'mon' || (service.name === 'mgr' && session === undefined)) {
-    return decideBits(deps, request, service.name, explain);
+    return decideBits(deps, request, service.name, asking);
   }
   const op = readOp(service, request.op, 'op');
   const asked = { service: service.id, op, peer: request.peer, explain };
   if (session !== undefined) return checkSession(deps, caller.id, session, asked, nowNs);
   if (caps !== undefined) return checkCaps(deps, caps, asked, nowNs);
-  return UNKNOWN_ENTITY;
+  return checkEntity(asking.entities, entity, service.name, (text) =>
+    checkCaps(deps, text, asked, nowNs),
+  );
 }
 
-/** Mon and mgr caps, which the core does not know: as text only. */
+/** Mon and mgr caps, which the core does not know: a text, or an entity's. */
 function decideBits(
   deps: AppDeps,
   request: CheckBody,
   service: 'mon' | 'mgr',
-  explain: boolean,
+  { explain, entities }: Asking,
 ): Outcome {
   if (request.session !== undefined) {
     throw new Problem('service.refused', `service "${service}" is not served on this listener`);
   }
   const op = readBitOp(service, request.op, 'op');
-  if (request.caps === undefined) return UNKNOWN_ENTITY;
-  const parsed = parse(service, request.caps, { release: deps.policy.release ?? 20 });
+  const { caps, entity, peer } = request;
+  const asked = { op, peer, release: deps.policy.release ?? 20, explain };
+  if (caps !== undefined) return checkBits(service, caps, asked);
+  // Who calls is known, whatever the operation says of it.
+  return checkEntity(entities, entity, service, (text, name) =>
+    checkBits(service, text, { ...asked, op: { ...op, entity: name } }),
+  );
+}
+
+function checkBits(
+  service: 'mon' | 'mgr',
+  caps: string,
+  asked: CapsRequest & { readonly release: 16 | 20; readonly explain: boolean },
+): Outcome {
+  const parsed = parse(service, caps, { release: asked.release });
   if (!parsed.ok) {
     return { decision: denial('caps.unparsable', ERRNO_CHECK), check: 'caps.unparsable' };
   }
-  const asked = { op, peer: request.peer };
-  const explained = explain ? explainCaps(parsed.grants, asked) : undefined;
+  const explained = asked.explain ? explainCaps(parsed.grants, asked) : undefined;
   const { allowed, reason, grant } = explained ?? checkGrants(parsed.grants, asked);
   const decision = {
     decision: allowed,
@@ -243,8 +260,3 @@ export function readExplain(url: string): boolean {
   }
   return explain;
 }
-
-const UNKNOWN_ENTITY: Outcome = {
-  decision: denial('entity.unknown', ERRNO_CHECK),
-  check: 'sidecar.entity',
-};

@@ -7,15 +7,9 @@
 import type { Context } from 'hono';
 import { type Field, object, optional, readBody } from './body.ts';
 import { requireRight } from './callers.ts';
-import {
-  type CheckBody,
-  decideCheck,
-  type Outcome,
-  QUESTION,
-  type Question,
-  readExplain,
-} from './check.ts';
-import { type Decision, denial, logDecision, newDecisionId } from './decision.ts';
+import { type CheckBody, decideCheck, QUESTION, type Question, readExplain } from './check.ts';
+import { readEntities } from './checkentity.ts';
+import { type Decision, denial, logDecision, newDecisionId, type Outcome } from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { anyOp, capsService } from './fields.ts';
 import { Problem } from './problem.ts';
@@ -64,23 +58,26 @@ export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
     const state = `"items" has ${request.items.length} entries: expected at most ${ITEMS_MAX}`;
     throw new Problem('body.too_large', state);
   }
+  const { service, defaults } = request;
+  const entities = await readEntities(deps, caller, [defaults, ...request.items]);
   // Nothing is awaited from here on, so no reload comes between two items.
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);
   const id = newDecisionId(deps);
-  const { service, defaults } = request;
+  const asking = { explain, nowNs, entities };
   const answers = request.items.map((item, index) => {
     let op: unknown;
     const { decision, check, verdict } = outcomeOf(item, index, (question) => {
       const body = merged(service, defaults, question);
       op = body.op;
-      return decideCheck(deps, caller, body, explain, nowNs);
+      return decideCheck(deps, caller, body, asking);
     });
     const context = { call: 'checks', caller, service: service.name, check, verdict, op };
     logDecision(deps, id, decision, context, index);
     return decision;
   });
-  return c.json({ answers, snapshot: deps.ring.snapshot.toString(), decision_id: id });
+  const snapshot = entities?.snapshot ?? deps.ring.snapshot;
+  return c.json({ answers, snapshot: snapshot.toString(), decision_id: id });
 }
 
 function outcomeOf(item: unknown, index: number, decide: (question: Question) => Outcome): Outcome {

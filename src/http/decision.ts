@@ -23,6 +23,14 @@ export interface Decision {
   readonly [field: string]: unknown;
 }
 
+/** What one check came to, before it is an answer. */
+export interface Outcome {
+  readonly decision: Decision;
+  /** The exact rule that decided. */
+  readonly check: string;
+  readonly verdict?: Verdict;
+}
+
 /** What the operator's log says of a decision: never seen by the caller. */
 export interface DecisionContext {
   readonly call: string;
@@ -45,11 +53,20 @@ export function denial(code: ReasonCode, errno: number, authenticated = false): 
   return { decision: false, authenticated, reason: reasonOf(code), client_errno: errno };
 }
 
-/** Finishes a decision: gives it its id and snapshot, logs it, and answers 200. */
-export function answer(deps: AppDeps, decision: Decision, context: DecisionContext): Response {
+/**
+ * Finishes a decision: gives it its id and snapshot, logs it, and answers 200.
+ *
+ * @param snapshot of the store, if that was asked; else it is the one of the secrets
+ */
+export function answer(
+  deps: AppDeps,
+  decision: Decision,
+  context: DecisionContext,
+  snapshot: bigint = deps.ring.snapshot,
+): Response {
   const id = newDecisionId(deps);
   logDecision(deps, id, decision, context);
-  const ending = { snapshot: deps.ring.snapshot.toString(), decision_id: id };
+  const ending = { snapshot: snapshot.toString(), decision_id: id };
   // The cluster is away: what was good when it was last heard of is good still.
   const isStale = deps.ring.stale?.(deps.clock()).includes(context.service ?? '') === true;
   const whole = { ...decision, ...ending, ...(isStale && { stale: true }) };

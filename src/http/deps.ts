@@ -3,6 +3,7 @@
  * only what their makers share.
  */
 
+import type { EntitySnapshot } from '../auth/entitycaps.ts';
 import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
@@ -59,6 +60,8 @@ export interface AppDeps {
   readonly body: BodyLimits;
   /** The monitor's part of cephx, where tickets are issued. */
   readonly issuer?: CephxServiceHandler | undefined;
+  /** The caps of entities in the store, all at one snapshot. Throws StoreError. */
+  readonly entities?: ((names: readonly string[]) => Promise<EntitySnapshot>) | undefined;
   /** The health codes that were raised lately. */
   readonly health?: (() => Promise<readonly string[]>) | undefined;
   /** Metrics and decision log. */

@@ -31,6 +31,7 @@ export const PROBLEM_STATUS = {
   'body.content_type': 415,
   'rate.limited': 429,
   internal: 500,
+  'store.unavailable': 503,
 } as const;
 
 export type ProblemCode = keyof typeof PROBLEM_STATUS;
@@ -74,4 +75,5 @@ const STATUS_TITLES: Readonly<Record<(typeof PROBLEM_STATUS)[ProblemCode], strin
   415: 'Unsupported Media Type',
   429: 'Too Many Requests',
   500: 'Internal Server Error',
+  503: 'Service Unavailable',
 };
