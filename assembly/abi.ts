@@ -412,6 +412,8 @@ export const INFO_CAPS_PRESENT = 16384;
 export const INFO_SECRETS = 32768;
 /** The explain detail was cut because the response was full. */
 export const INFO_DETAIL_CUT = 65536;
+/** Of the host: the store is out of sight, so a revocation may be missing. */
+export const INFO_STALE = 131072;
 
 // ---------------------------------------------------------------------------------------------
 // Secret block: the only way keys leave; by flag; wiped at the start of the next call.
@@ -470,7 +472,9 @@ export const REASON_CAPS_CLASS_NOT_ALLOWED = 24;
 export const REASON_LIMIT_EXCEEDED = 25;
 export const REASON_RECORD_MALFORMED = 26;
 /** Number of reasons. */
-export const REASON_COUNT = 27;
+/** Of the host: what it knows of the store is older than it may be. */
+export const REASON_STORE_STALE = 27;
+export const REASON_COUNT = 28;
 
 // ---------------------------------------------------------------------------------------------
 // Checks: the exact, ordered rule that failed. Numbers below 16 are decided from public bytes.

@@ -2,6 +2,7 @@
 
 import { KeyServerRing } from '../src/auth/keyserver-ring.ts';
 import { readHealth } from '../src/auth/openissuer.ts';
+import type { StoreView } from '../src/auth/storeview.ts';
 import { CephxClientHandler } from '../src/cephx/client.ts';
 import type { CryptoKey } from '../src/cephx/cryptokey.ts';
 import { CephxHttpClient, type Fetch } from '../src/cephx/httpclient.ts';
@@ -34,6 +35,11 @@ export interface Accepted {
   check(): Promise<Reply>;
 }
 
+interface AdminKitOptions extends RigOptions {
+  /** Where the store is one that others change too. */
+  readonly viewOf?: (rig: Rig) => StoreView;
+}
+
 export class AdminKit {
   readonly logs: object[] = [];
   readonly rig: Rig;
@@ -45,11 +51,11 @@ export class AdminKit {
   readonly app: ReturnType<typeof createApp>;
   readonly admin: ReturnType<typeof createAdminApp>;
 
-  private constructor(rig: Rig, keys: Readonly<Record<string, CryptoKey>>) {
+  private constructor(rig: Rig, keys: Readonly<Record<string, CryptoKey>>, view?: StoreView) {
     this.rig = rig;
     this.keys = keys;
     const { engine, store, issuer } = rig;
-    const ring = new KeyServerRing(rig.keyServer);
+    const ring = new KeyServerRing(rig.keyServer, view);
     const health = () => readHealth(issuer);
     const clock = () => rig.nowNs;
     this.deps = {
@@ -57,11 +63,11 @@ export class AdminKit {
       body: ADMIN_BODY_LIMITS,
       log: (record) => void this.logs.push(record),
       ending: this.ending.signal,
-      ...{ ring, issuer, health, revocations: issuer.revocations },
+      ...{ ring, issuer, health, view, revocations: issuer.revocations },
     };
     const { random } = this.rng;
     this.appDeps = {
-      ...{ engine, ring, clock, random, issuer: rig.handler, policy: {}, body: BODY_LIMITS },
+      ...{ engine, ring, view, clock, random, issuer: rig.handler, policy: {}, body: BODY_LIMITS },
       state: new State({ keys: { current: random(32), previous: undefined }, random }),
       health: (() => {
         const codes = new HealthCodes(health, clock);
@@ -78,7 +84,7 @@ export class AdminKit {
   /** @param entities caps by name; each has a key in `keys` */
   static async create(
     entities: Readonly<Record<string, Readonly<Record<string, string>>>>,
-    options: RigOptions = {},
+    { viewOf, ...options }: AdminKitOptions = {},
   ): Promise<AdminKit> {
     const rng = new Rng(seedOf(78));
     const keys = Object.fromEntries(
@@ -87,7 +93,8 @@ export class AdminKit {
     const records = Object.fromEntries(
       Object.entries(entities).map(([name, caps]) => [name, entity(keys[name]!, caps)]),
     );
-    return new AdminKit(await Rig.create({ entities: records, ...options }), keys);
+    const rig = await Rig.create({ entities: records, ...options });
+    return new AdminKit(rig, keys, viewOf?.(rig));
   }
 
   /** A call of the admin listener on its unix socket. */

@@ -12,8 +12,9 @@ import {
   withCipher,
 } from '../src/auth/cipherpolicy.ts';
 import { Revocations } from '../src/auth/revocations.ts';
+import { StoreView } from '../src/auth/storeview.ts';
 import { GET_ROTATING_KEY } from '../src/cephx/protocol.ts';
-import { MemoryStore, type RevocationId } from '../src/store/index.ts';
+import { MemoryStore, REVOCATIONS, type RevocationId } from '../src/store/index.ts';
 import { authorizerOf, CONTEXT, fetchTickets, logIn, requestBytes } from './auth-issue-client.ts';
 import { BOTH_CIPHERS, entity, freshKey, Rig } from './auth-issue-kit.ts';
 import { NOW_NS } from './authorizers.ts';
@@ -206,7 +207,9 @@ describe('revocations', () => {
     const login = await logIn(rig.handler, rng, 'osd.0', key);
     const two = await Rig.create({ store: rig.store });
     const stop = new AbortController();
-    const following = two.issuer.revocations.follow(stop.signal);
+    const followed = [{ prefix: REVOCATIONS.prefix, load: () => two.issuer.revocations.reload() }];
+    const age = { staleAfterMs: undefined, onStale: 'serve' } as const;
+    const following = new StoreView({ store: rig.store, followed, ...age }).follow(stop.signal);
     await rig.issuer.revocations.add(deny('osd.0'), record());
     while (!two.issuer.revocations.isDenied('osd.0')) await new Promise((r) => setTimeout(r, 1));
     expect((await standing(two, login, 'osd.0')).tickets).toBe(-13);

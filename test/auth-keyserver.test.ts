@@ -8,8 +8,9 @@ import {
   ROTATING_SERVICES,
   type TicketTtls,
 } from '../src/auth/keyserver.ts';
-import { followRotation, KeyServerRing } from '../src/auth/keyserver-ring.ts';
+import { KeyServerRing } from '../src/auth/keyserver-ring.ts';
 import { dueNs, NO_SECRETS, rotated, sealingSecret, ticketLifeNs } from '../src/auth/rotation.ts';
+import { StoreView } from '../src/auth/storeview.ts';
 import { CryptoKey } from '../src/cephx/cryptokey.ts';
 import { ENTITY_TYPES } from '../src/cephx/protocol.ts';
 import type { ServiceSecret } from '../src/engine/index.ts';
@@ -218,7 +219,9 @@ describe('key server', () => {
     const one = await open(store, NOW_NS);
     const two = await open(store, NOW_NS);
     const stop = new AbortController();
-    const following = followRotation(store, two.server, () => NOW_NS, stop.signal);
+    const followed = [{ prefix: ROTATING.prefix, load: () => two.server.reload(NOW_NS) }];
+    const view = new StoreView({ store, followed, staleAfterMs: undefined, onStale: 'serve' });
+    const following = view.follow(stop.signal);
     await one.server.wipe(NOW_NS);
     while (two.server.held('osd')[0]!.secretId !== 4n) await new Promise((r) => setTimeout(r, 1));
     expect(two.table.secrets).toEqual(one.table.secrets);

@@ -101,7 +101,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: three issuers, seed ${seed}`, () => 
     const authorizer = authorizerOf(osd, login.globalId, rng);
     const request = { service: OSD, authorizer, challenge: { mode: 'off' } } as const;
     const verdict = () => verifier.engine.verify(request, { nowNs: clock() }).reason;
-    if (verdict() === 'authorizer.secret_unknown') await verifier.issuer.rotation!.refresh.once();
+    if (verdict() === 'authorizer.secret_unknown') await verifier.issuer.view.refresh.once();
     return verdict();
   }
 
@@ -126,7 +126,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: three issuers, seed ${seed}`, () => 
     expect([...said.keys()]).toEqual(['ok']);
     const after = (await readRecord(instances[0]!.store, ROTATING, 'osd')).record!.secretIdMax;
     expect(after - before).toBeGreaterThanOrEqual(1n);
-    expect(instances.every(({ issuer }) => issuer.rotation!.ageMs() < 5_000)).toBe(true);
+    expect(instances.every(({ issuer }) => issuer.view.ageMs() < 5_000)).toBe(true);
     const ids = instances.map(({ issuer }) =>
       issuer.handler.issuer.keyServer.held('osd').map(({ secretId }) => secretId),
     );

@@ -3,40 +3,13 @@
 import { describe, expect, it } from 'vitest';
 import { KeyServerRing } from '../src/auth/keyserver-ring.ts';
 import { joinRotation } from '../src/auth/leader-follow.ts';
-import { MemoryStore, type Store } from '../src/store/index.ts';
 import { until } from './etcd.ts';
 import { Rng, seedOf } from './rng.ts';
+import { spoiled } from './spoiled-store.ts';
 
 const rng = new Rng(seedOf(20261201));
 const clock = (): bigint => BigInt(Date.now()) * 1_000_000n;
 const engine = { putSecret: () => undefined, removeSecret: () => true };
-
-/** A store whose watches fall behind, or that answers nothing, when it is told so. */
-function spoiled(): { store: Store; spoil: { ageMs: number; away: boolean } } {
-  const spoil = { ageMs: 0, away: false };
-  const store = new MemoryStore();
-  const watch = store.watch.bind(store);
-  const spoilt = new Proxy(store, {
-    get(target, name) {
-      const method = Reflect.get(target, name, target);
-      if (name === 'watch') {
-        return (from: bigint) => {
-          const inner = watch(from);
-          return {
-            proofAgeMs: () => spoil.ageMs,
-            close: () => inner.close(),
-            [Symbol.asyncIterator]: () => inner[Symbol.asyncIterator](),
-          };
-        };
-      }
-      return async (...args: unknown[]) => {
-        if (spoil.away) throw new Error('no answer');
-        return await Reflect.apply(method as (...all: unknown[]) => unknown, target, args);
-      };
-    },
-  });
-  return { store: spoilt, spoil };
-}
 
 describe('an instance whose view of the store is old', () => {
   it('issues nothing until it is fresh again', async () => {
@@ -46,12 +19,12 @@ describe('an instance whose view of the store is old', () => {
     const rotation = await joinRotation(options);
     const seals = async () => rotation.keyServer.sealing('osd', clock()) !== undefined;
     await until(seals);
-    const ring = new KeyServerRing(rotation.keyServer, rotation);
+    const ring = new KeyServerRing(rotation.keyServer, rotation.view);
     expect(ring.stale()).toEqual([]);
     spoil.ageMs = 60_000;
     // What was read without the watch counts as long as it is young.
     await until(async () => !(await seals()));
-    expect(rotation.ageMs()).toBeGreaterThan(500);
+    expect(rotation.view.ageMs()).toBeGreaterThan(500);
     expect(ring.stale()).toContain('osd');
     // Verifying goes on with what is held.
     expect(rotation.keyServer.held('osd')).toHaveLength(3);

@@ -41,7 +41,7 @@ it('says its version', async () => {
     version,
     abi: ABI_VERSION,
     build: kit.deps.engine.build,
-    reasons: { version: 1, codes: [...REASON_CODES] },
+    reasons: { version: 2, codes: [...REASON_CODES] },
     key_types: ['aes', 'aes256k'],
   });
 });

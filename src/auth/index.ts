@@ -34,9 +34,10 @@ export {
   type RotatingService,
   type TicketTtls,
 } from './keyserver.ts';
-export { followRotation, KeyServerRing, type RingFact } from './keyserver-ring.ts';
+export { KeyServerRing, type RingFact } from './keyserver-ring.ts';
 export { type KeyGeneration, type KeyUse, KeyUses } from './keyuses.ts';
 export { commitPending, type LoginContext } from './login.ts';
 export { type IssuerOptions, type OpenIssuer, openIssuer, readHealth } from './openissuer.ts';
 export { type Revocation, Revocations } from './revocations.ts';
 export { CephxServiceHandler, type HelloAnswer, type RequestAnswer } from './servicehandler.ts';
+export { type OnStale, StoreView, type ViewOptions } from './storeview.ts';

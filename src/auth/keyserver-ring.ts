@@ -1,16 +1,9 @@
-/**
- * The key server as the ring of secrets that the sidecar's routes ask for, and the watch that takes
- * over what other processes change.
- */
+/** The key server as the ring of secrets that the sidecar's routes ask for. */
 
 import { DecodeError, Reader, utimeNs } from '../cephx/denc.ts';
 import { decodeTicketBlob, ENTITY_TYPES } from '../cephx/protocol.ts';
-import { ROTATING } from '../store/records.ts';
-import type { Store } from '../store/store.ts';
-import { followRecords } from './follow.ts';
 import { type KeyServer, ROTATING_SERVICES } from './keyserver.ts';
-import type { JoinedRotation } from './leader-follow.ts';
-import { STORE_TIMEOUT_MS } from './storecalls.ts';
+import type { StoreView } from './storeview.ts';
 
 /** A rotating secret without its key. */
 export interface RingFact {
@@ -25,16 +18,17 @@ export interface RingFact {
 
 export class KeyServerRing {
   readonly #keyServer: KeyServer;
-  readonly #shared: Pick<JoinedRotation, 'refresh' | 'isStale'> | undefined;
+  readonly #view: StoreView | undefined;
 
-  /** @param shared where others turn the rings too */
-  constructor(keyServer: KeyServer, shared?: Pick<JoinedRotation, 'refresh' | 'isStale'>) {
+  /** @param view where others change the store too */
+  constructor(keyServer: KeyServer, view?: StoreView) {
     this.#keyServer = keyServer;
-    this.#shared = shared;
+    this.#view = view;
   }
 
+  /** That of the store up to which all is here; without a view, the number of the set. */
   get snapshot(): bigint {
-    return this.#keyServer.snapshot;
+    return this.#view?.snapshot ?? this.#keyServer.snapshot;
   }
 
   get size(): number {
@@ -60,18 +54,17 @@ export class KeyServerRing {
    * ask and at most once a second; true if it may be here now.
    */
   async catchUp(authorizer: Uint8Array): Promise<boolean> {
-    const shared = this.#shared;
-    const sealed = shared && secretOf(authorizer);
+    const sealed = this.#view && secretOf(authorizer);
     if (sealed === undefined) return false;
     const service = ROTATING_SERVICES.find((each) => ENTITY_TYPES[each] === sealed.serviceId);
     const newest = service && this.#keyServer.held(service).at(-1)?.secretId;
     if (newest === undefined || sealed.secretId <= newest) return false;
-    return await shared!.refresh.once();
+    return await this.#view!.refresh.once();
   }
 
   /** All services, while others may have revoked or rotated something that is not known here. */
   stale(): readonly string[] {
-    return this.#shared?.isStale() ? ROTATING_SERVICES : [];
+    return this.#view?.isStale() ? ROTATING_SERVICES : [];
   }
 
   /**
@@ -94,22 +87,6 @@ function secretOf(authorizer: Uint8Array): { serviceId: number; secretId: bigint
     if (error instanceof DecodeError) return undefined;
     throw error;
   }
-}
-
-/** Keeps a key server up with the store until `signal` aborts. Throws StoreError. */
-export function followRotation(
-  store: Store,
-  keyServer: KeyServer,
-  clock: () => bigint,
-  signal: AbortSignal,
-): Promise<void> {
-  const load = async (): Promise<bigint> => {
-    // The snapshot first: what changes while the rings are read is then seen once more.
-    const { snapshot } = await store.get(ROTATING.key('auth'), { timeoutMs: STORE_TIMEOUT_MS });
-    await keyServer.reload(clock());
-    return snapshot;
-  };
-  return followRecords(store, ROTATING.prefix, load, signal);
 }
 
 /** authorizer_v, global_id. */

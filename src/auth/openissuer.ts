@@ -8,19 +8,20 @@ import { CryptoKey } from '../cephx/cryptokey.ts';
 import { Reader } from '../cephx/denc.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
-import { ENTITIES, REVOCATIONS } from '../store/records.ts';
+import { ENTITIES, REVOCATIONS, ROTATING } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import { type CipherOptions, type HealthCheck, health, readCiphers } from './cipherpolicy.ts';
 import { EXCHANGE_INSTANCE_LEN, type ExchangeKeys, Exchanges } from './exchange.ts';
 import { GlobalIds } from './globalid.ts';
 import type { Issuer } from './issuer.ts';
 import { KeyServer, ROTATING_SERVICES, type TicketTtls } from './keyserver.ts';
-import { followRotation, KeyServerRing } from './keyserver-ring.ts';
+import { KeyServerRing } from './keyserver-ring.ts';
 import { KeyUses } from './keyuses.ts';
-import { type JoinedRotation, joinRotation } from './leader-follow.ts';
+import { every, type JoinedRotation, joinRotation, REOPEN_MS } from './leader-follow.ts';
 import { Revocations } from './revocations.ts';
 import { CephxServiceHandler } from './servicehandler.ts';
 import { STORE_TIMEOUT_MS } from './storecalls.ts';
+import { type OnStale, StoreView } from './storeview.ts';
 
 export interface IssuerOptions {
   readonly store: Store;
@@ -39,6 +40,9 @@ export interface IssuerOptions {
   readonly autoCommit?: boolean;
   /** Other processes use the store too: one of them leads the rotation. */
   readonly shared?: boolean;
+  /** How old the view of a shared store may get, and what holds then. */
+  readonly staleAfterMs?: number;
+  readonly onStale?: OnStale;
   readonly log: Issuer['log'];
 }
 
@@ -48,6 +52,8 @@ export interface OpenIssuer {
   readonly ring: KeyServerRing;
   /** What a shared store makes necessary; undefined on a store of our own. */
   readonly rotation: JoinedRotation | undefined;
+  /** What is known here of the store, and how old that is. */
+  readonly view: StoreView;
   /** The health codes that are raised now. Throws StoreError. */
   health(): Promise<HealthCheck[]>;
   /** Stops following the store and forgets all secrets. The store stays open. */
@@ -64,8 +70,13 @@ export async function openIssuer(options: IssuerOptions): Promise<OpenIssuer> {
   const keyOptions = { store, engine, random, failed, ...ttls };
   const revocations = await Revocations.open(store, engine);
   const others = [{ prefix: REVOCATIONS.prefix, load: () => revocations.reload() }];
+  const { staleAfterMs, onStale } = options;
+  const staleness = {
+    ...(staleAfterMs !== undefined && { staleAfterMs }),
+    ...(onStale !== undefined && { onStale }),
+  };
   const rotation = options.shared
-    ? await joinRotation({ ...keyOptions, clock, others })
+    ? await joinRotation({ ...keyOptions, clock, others, ...staleness })
     : undefined;
   const keyServer = rotation?.keyServer ?? (await KeyServer.open(keyOptions, clock()));
   const issuer: Issuer = {
@@ -80,20 +91,21 @@ export async function openIssuer(options: IssuerOptions): Promise<OpenIssuer> {
   };
   const exchanges = new Exchanges(exchangeKeys, random(EXCHANGE_INSTANCE_LEN));
   const stop = new AbortController();
-  const { signal } = stop;
-  const followed = [
-    () => followRotation(store, keyServer, clock, signal),
-    () => revocations.follow(signal),
-  ];
-  const following = rotation ? [] : followed.map((each) => retried(each, signal, failed));
+  const reloaded = { prefix: ROTATING.prefix, load: () => keyServer.reload(clock()) };
+  const own = { store, staleAfterMs: undefined, onStale: 'serve' } as const;
+  const view = rotation?.view ?? new StoreView({ ...own, followed: [reloaded, ...others] });
+  const following = rotation
+    ? undefined
+    : every(REOPEN_MS, stop.signal, failed, () => view.follow(stop.signal));
   return {
     handler: new CephxServiceHandler(issuer, exchanges),
-    ring: new KeyServerRing(keyServer, rotation),
+    ring: new KeyServerRing(keyServer, view),
     rotation,
+    view,
     health: () => readHealth(issuer),
     async close() {
       stop.abort();
-      await Promise.all(following);
+      await following;
       await rotation?.close();
       keyServer.close();
     },
@@ -131,35 +143,3 @@ function typeOf(encoded: Uint8Array): string | undefined {
   key.wipe();
   return key.typeName;
 }
-
-/** Follows until the end; after a failure of the store again, a little later. */
-async function retried(
-  follow: () => Promise<void>,
-  signal: AbortSignal,
-  failed: (error: unknown) => void,
-): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      await follow();
-      return;
-    } catch (error) {
-      failed(error);
-      await pause(signal);
-    }
-  }
-}
-
-function pause(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(end, FOLLOW_RETRY_MS);
-    function end(): void {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    }
-    signal.addEventListener('abort', end);
-    if (signal.aborted) end();
-  });
-}
-
-const FOLLOW_RETRY_MS = 1_000;

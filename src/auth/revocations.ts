@@ -15,7 +15,6 @@ import {
   type RevocationTarget,
 } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
-import { followRecords } from './follow.ts';
 import { changeRecord, STORE_TIMEOUT_MS } from './storecalls.ts';
 
 export interface Revocation {
@@ -68,11 +67,6 @@ export class Revocations {
   /** Takes over what is in the store. Returns its snapshot. Throws StoreError. */
   reload(): Promise<bigint> {
     return this.#inTurn(() => this.#reload());
-  }
-
-  /** Keeps up with the store until `signal` aborts. Throws StoreError. */
-  follow(signal: AbortSignal): Promise<void> {
-    return followRecords(this.#store, REVOCATIONS.prefix, () => this.reload(), signal);
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

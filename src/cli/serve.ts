@@ -7,7 +7,9 @@ import process from 'node:process';
 import { LAYOUT_SESSIONS_MAX } from '../../assembly/abi.ts';
 import { readEntityCaps } from '../auth/entitycaps.ts';
 import type { OpenIssuer } from '../auth/openissuer.ts';
+import type { Revocations } from '../auth/revocations.ts';
 import type { CephxServiceHandler } from '../auth/servicehandler.ts';
+import type { StoreView } from '../auth/storeview.ts';
 import { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
 import { CephgateError, ConfigError } from '../errors.ts';
@@ -40,6 +42,8 @@ import {
   adminConfig,
   type BootstrappedStore,
   bootstrapStore,
+  followRevocations,
+  liesPlain,
   openAdministration,
   openServedStore,
 } from './serveadmin.ts';
@@ -183,13 +187,16 @@ type Parts = OpenRing & Opened;
 async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const { policy, sign, allowUnchallengedVerdict, listening } = config;
   const { io, engine, log, store, ring, issuer, health, close: closeRing } = parts;
+  const { view, revocations } = parts;
   const state = new State({
     keys: loadStateKeys(`${config.data}/state.key`, clock(), random),
     random,
     sessionsMax: engine.layout.getUint32(LAYOUT_SESSIONS_MAX, true),
     rateLimit: listening.rateLimit,
   });
-  const shared = { engine, ring, state, policy, clock, random, log };
+  const isPlaintext = config.admin !== undefined && liesPlain(config.admin);
+  const seen = { view, ...(isPlaintext && { storePlaintext: true }) };
+  const shared = { engine, ring, state, policy, clock, random, log, ...seen };
   const observe = openObserver(config.observe, config.data, shared);
   const { openMetrics } = config.observe;
   const rules = { sign, allowUnchallengedVerdict, openMetrics, body: BODY_LIMITS };
@@ -210,7 +217,8 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const frames = await openFrames(deps, config.framesPath, open);
   const all = frames === undefined ? open : [...open, frames];
   const entrance = { tls, allowHosts, insecure: listening.insecure };
-  const admin = made && (await openAdmin(made, { deps, health, ...entrance }, all));
+  const administered = { deps, health, revocations, ...entrance };
+  const admin = made && (await openAdmin(made, administered, all));
   const notifier = new SystemdNotifier(io.env, log);
   const timer = setInterval(() => ring.advance(clock()), ADVANCE_MS);
   return {
@@ -271,20 +279,24 @@ interface OpenRing {
   readonly ring: SecretRing;
   readonly issuer?: CephxServiceHandler;
   readonly health?: OpenIssuer['health'];
+  readonly view?: StoreView;
+  readonly revocations?: Revocations;
   close(): Promise<void>;
 }
 
 async function openRing(config: ServeConfig, opened: Opened): Promise<OpenRing> {
   const { engine, io, log, store } = opened;
   const nowNs = clock();
-  if (config.cluster !== undefined) {
-    return openClusterRing(config.cluster, config.graceNs, { engine, io, log });
-  }
   const close = async (): Promise<void> => undefined;
+  if (config.cluster !== undefined) {
+    const ring = await openClusterRing(config.cluster, config.graceNs, { engine, io, log });
+    return await withRevocations(ring, config, opened);
+  }
   if (config.secretsFile !== undefined) {
     const secrets = readSecretsFile(config.secretsFile);
     const generalSecret = config.policy.generalSecret === true;
-    return { ring: new StaticRing(engine, secrets, nowNs, generalSecret), close };
+    const ring = new StaticRing(engine, secrets, nowNs, generalSecret);
+    return await withRevocations({ ring, close }, config, opened);
   }
   if (store !== undefined && config.admin !== undefined) {
     const keys = loadStateKeys(`${config.data}/state.key`, nowNs, random);
@@ -299,6 +311,30 @@ async function openRing(config: ServeConfig, opened: Opened): Promise<OpenRing> 
     failed: (error) => log({ level: 'error', event: 'rotate', message: messageOf(error) }),
   });
   return { ring, close };
+}
+
+/** The secrets are given to us, but who is revoked is in a store of ours, if there is one. */
+async function withRevocations(
+  opened: OpenRing,
+  config: ServeConfig,
+  parts: Opened,
+): Promise<OpenRing> {
+  const { store } = parts;
+  if (store === undefined || config.admin === undefined) return opened;
+  try {
+    const own = await followRevocations(config.admin, store, parts);
+    const { revocations, view } = own;
+    return {
+      ...{ ...opened, revocations, view },
+      async close() {
+        await own.close();
+        await opened.close();
+      },
+    };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
 }
 
 /** Secrets of our own are not read again: nobody else writes them. */

@@ -1,18 +1,22 @@
 /** The store of `cephgate serve` and the admin listener on it. */
 
 import { join, resolve } from 'node:path';
+import { every, REOPEN_MS } from '../auth/leader-follow.ts';
 import type { OpenIssuer } from '../auth/openissuer.ts';
 import { Revocations } from '../auth/revocations.ts';
+import { STALE_AFTER_MS, StoreView } from '../auth/storeview.ts';
 import { StoreError } from '../errors.ts';
 import { ADMIN_BODY_LIMITS, type AdminDeps } from '../http/admin.ts';
 import type { AppDeps, LogRecord } from '../http/deps.ts';
 import { type ListenAddress, parseListen } from '../http/listen.ts';
+import { NotedStore } from '../store/noted.ts';
+import { REVOCATIONS } from '../store/records.ts';
 import type { Store } from '../store/store.ts';
 import { type Bootstrapped, bootstrap } from './bootstrap.ts';
 import type { LikeCeph } from './likeceph.ts';
 import type { Settings } from './options.ts';
 import { type AdminEntrance, openEntrances, remoteAdmin } from './serveremote.ts';
-import { openStoreAt } from './storeplace.ts';
+import { openStoreAt, staleness } from './storeplace.ts';
 
 export interface AdminConfig extends LikeCeph {
   readonly data: string;
@@ -57,6 +61,7 @@ export interface Administered extends AdminEntrance {
   /** Of the other listeners; its policy is replaced when the configuration is read again. */
   readonly deps: AppDeps;
   readonly health?: OpenIssuer['health'] | undefined;
+  readonly revocations?: Revocations | undefined;
 }
 
 /** A store with the entities that every store has. */
@@ -85,7 +90,7 @@ export async function openAdministration(
   administered: Administered,
 ): Promise<Administration> {
   const { release, guard } = config;
-  const { deps, health } = administered;
+  const { deps, health, revocations } = administered;
   const { engine, ring, issuer: handler, clock, random, log } = deps;
   const issuer = handler?.issuer;
   const command = {
@@ -94,18 +99,12 @@ export async function openAdministration(
     ...(issuer && { wipeRotating: () => issuer.keyServer.wipe(clock()) }),
   };
   const ending = new AbortController();
-  const own = issuer === undefined ? await followRevocations(store, deps) : undefined;
-  const revocations = issuer?.revocations ?? own?.revocations;
   const admin: AdminDeps = {
     ...{ command, body: ADMIN_BODY_LIMITS, log, revocations, ring, issuer, health },
-    ending: ending.signal,
+    ...{ view: deps.view, ending: ending.signal },
   };
   const remote = remoteAdmin(deps, administered);
-  const opening = openEntrances(config.addresses, admin, remote, administered);
-  const open = await opening.catch(async (error: unknown) => {
-    await own?.close();
-    throw error;
-  });
+  const open = await openEntrances(config.addresses, admin, remote, administered);
   return {
     names: open.map(({ name }) => name),
     adminKeyring,
@@ -113,25 +112,37 @@ export async function openAdministration(
       ending.abort();
       await Promise.all(open.map((each) => each.close(timeoutMs)));
       remote.sessions.close();
-      await own?.close();
       monKeyring.key.wipe();
     },
   };
 }
 
+/** Whether keys lie in a shared store as they are. */
+export function liesPlain({ store, settings }: AdminConfig): boolean {
+  return store.startsWith('etcd:') && settings.flag('store-plaintext');
+}
+
 /** Revocations hold beside a real cluster too, whose tickets are not ours. */
-async function followRevocations(
+export async function followRevocations(
+  config: AdminConfig,
   store: Store,
   { engine, log }: Pick<AppDeps, 'engine' | 'log'>,
-): Promise<{ readonly revocations: Revocations; close(): Promise<void> }> {
+): Promise<{ revocations: Revocations; view: StoreView; close(): Promise<void> }> {
   const revocations = await Revocations.open(store, engine);
+  const followed = [{ prefix: REVOCATIONS.prefix, load: () => revocations.reload() }];
+  const { staleAfterMs, onStale } = staleness(config.settings);
+  const isShared = config.store.startsWith('etcd:');
+  const age = isShared ? (staleAfterMs ?? STALE_AFTER_MS) : undefined;
+  const view = new StoreView({ store, followed, staleAfterMs: age, onStale: onStale ?? 'serve' });
   const stop = new AbortController();
-  const following = revocations.follow(stop.signal).catch((error: unknown) => {
+  const failed = (error: unknown): void => {
     const message = error instanceof StoreError ? error.message : 'failed';
     log({ level: 'error', event: 'revocations', message });
-  });
+  };
+  const following = every(REOPEN_MS, stop.signal, failed, () => view.follow(stop.signal));
   return {
     revocations,
+    view,
     async close() {
       stop.abort();
       await following;
@@ -145,7 +156,7 @@ export async function openServedStore(
   log: (record: LogRecord) => void,
 ): Promise<Store | undefined> {
   try {
-    return await openStoreAt(store, settings);
+    return new NotedStore(await openStoreAt(store, settings));
   } catch (error) {
     if (required || !(error instanceof StoreError) || error.code !== 'store.driver') throw error;
     log({ level: 'warning', event: 'store', message: error.message });

@@ -4,7 +4,9 @@ import { createHmac, getRandomValues } from 'node:crypto';
 import type { Cipher } from '../auth/cipherpolicy.ts';
 import { DEFAULT_TTLS, ROTATING_SERVICES, type RotatingService } from '../auth/keyserver.ts';
 import { type IssuerOptions, type OpenIssuer, openIssuer } from '../auth/openissuer.ts';
+import type { Revocations } from '../auth/revocations.ts';
 import type { CephxServiceHandler } from '../auth/servicehandler.ts';
+import type { StoreView } from '../auth/storeview.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
 import type { LogRecord, SecretRing } from '../http/deps.ts';
@@ -12,7 +14,8 @@ import type { StateKeys } from '../http/tokens.ts';
 import { engineSealer } from '../sealer.ts';
 import type { Store } from '../store/store.ts';
 import type { Option, Settings } from './options.ts';
-import type { AdminConfig } from './serveadmin.ts';
+import { type AdminConfig, liesPlain } from './serveadmin.ts';
+import { staleness } from './storeplace.ts';
 
 export const ISSUER_OPTIONS: readonly Option[] = [
   {
@@ -72,6 +75,8 @@ export interface Issuing {
   readonly ring: SecretRing;
   readonly issuer: CephxServiceHandler;
   readonly health: OpenIssuer['health'];
+  readonly view: StoreView;
+  readonly revocations: Revocations;
   close(): Promise<void>;
 }
 
@@ -92,12 +97,13 @@ export async function openIssuing(
   const { engine, store, log, keys } = parts;
   const { current, previous } = keys;
   const shared = config.store.startsWith('etcd:');
-  if (shared && config.settings.flag('store-plaintext')) {
+  if (liesPlain(config)) {
     const message = 'keys lie in etcd as they are: whoever reads it or its backups has them all';
     log({ level: 'warning', event: 'store', message });
   }
   const opened = await openIssuer({
     ...{ store, engine, policy, ...issuerSettings(config.settings) },
+    ...staleness(config.settings),
     sealer: engineSealer(engine),
     random: (n) => getRandomValues(new Uint8Array(n)),
     clock: () => BigInt(Date.now()) * 1_000_000n,
@@ -109,8 +115,9 @@ export async function openIssuing(
     log: (record) => log(record as LogRecord),
   });
   await settled(opened.handler);
-  const { ring, handler: issuer, health } = opened;
-  return { ring, issuer, health, close: () => opened.close() };
+  const { ring, handler: issuer, health, view } = opened;
+  const { revocations } = issuer.issuer;
+  return { ring, issuer, health, view, revocations, close: () => opened.close() };
 }
 
 /**

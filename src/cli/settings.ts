@@ -10,7 +10,7 @@ import { OBSERVE_OPTIONS } from './observing.ts';
 import type { Flags, Option } from './options.ts';
 import { Settings } from './options.ts';
 import { ISSUER_OPTIONS } from './serveissuer.ts';
-import { ETCD_OPTIONS } from './storeplace.ts';
+import { ETCD_OPTIONS, STALE_OPTIONS } from './storeplace.ts';
 
 export const CONFIG_OPTION: Option = {
   name: 'config',
@@ -82,6 +82,7 @@ export const SERVE_OPTIONS: readonly Option[] = [
     default: 'sqlite:DIR/cephgate.db',
   },
   ...ETCD_OPTIONS,
+  ...STALE_OPTIONS,
   {
     name: 'admin-listen',
     value: 'unix:PATH|tcp:HOST:PORT',

@@ -2,6 +2,7 @@
 
 import { getRandomValues } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { OnStale } from '../auth/storeview.ts';
 import { CryptoKey, type Random } from '../cephx/cryptokey.ts';
 import { DecodeError } from '../cephx/denc.ts';
 import { Engine } from '../engine/engine.ts';
@@ -52,6 +53,38 @@ export const ETCD_OPTIONS: readonly Option[] = [
     help: 'keys lie in etcd as they are: whoever reads it or its backups has them all',
   },
 ];
+
+/** What holds while etcd is away, for `serve`. */
+export const STALE_OPTIONS: readonly Option[] = [
+  {
+    name: 'on-stale',
+    value: 'serve|deny',
+    key: 'on_stale',
+    help: 'without news from etcd for --stale-after: verify on and say "stale", or deny all',
+    default: 'serve',
+  },
+  {
+    name: 'stale-after',
+    value: 'SECONDS',
+    key: 'stale_after',
+    help: 'without news from etcd for so long, nothing is issued or administered; 3 or more',
+    default: '10',
+  },
+];
+
+/** What STALE_OPTIONS say. Throws ConfigError. */
+export function staleness(settings: Settings): { onStale?: OnStale; staleAfterMs?: number } {
+  const onStale = settings.oneOf('on-stale', ['serve', 'deny']);
+  const afterNs = settings.seconds('stale-after');
+  // The news comes once a second, and a little later when etcd has to choose a leader.
+  if (afterNs !== undefined && (afterNs < 3_000_000_000n || afterNs > 86_400_000_000_000n)) {
+    throw settings.wrong('stale-after', '3 to 86400 seconds');
+  }
+  return {
+    ...(onStale && { onStale }),
+    ...(afterNs !== undefined && { staleAfterMs: Number(afterNs / 1_000_000n) }),
+  };
+}
 
 /** Opens the store at an address. Throws StoreError, FileError, ConfigError. */
 export async function openStoreAt(address: string, settings: Settings): Promise<Store> {

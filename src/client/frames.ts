@@ -59,6 +59,11 @@ export class FrameVerdict extends Verdict {
     this.#verify = verify && record.length >= abi.TAIL_END;
   }
 
+  /** The sidecar does not see its store, so a revocation may be missing. */
+  get stale(): boolean {
+    return (this.info & abi.INFO_STALE) !== 0;
+  }
+
   /** The challenge state or the receipt. */
   get token(): string | undefined {
     if (!this.#verify) return undefined;

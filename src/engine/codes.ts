@@ -32,6 +32,7 @@ export const REASON_CODES = [
   'caps.class_not_allowed',
   'limit.exceeded',
   'record.malformed',
+  'store.stale',
 ] as const;
 
 export type ReasonCode = (typeof REASON_CODES)[number];

@@ -4,12 +4,13 @@
  * may everything.
  */
 
-import { type Context, Hono } from 'hono';
+import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import type { HealthCheck } from '../auth/cipherpolicy.ts';
 import { type Caller, type CommandArgs, type CommandDeps, runCommand } from '../auth/commands.ts';
 import type { Issuer } from '../auth/issuer.ts';
 import type { Revocations } from '../auth/revocations.ts';
 import { StoreError } from '../errors.ts';
+import { NotedStore } from '../store/noted.ts';
 import { givesKeys, refuseInClear } from './admincaps.ts';
 import { getHealth } from './adminhealth.ts';
 import { getKeys, turnKey } from './adminkeys.ts';
@@ -18,10 +19,12 @@ import { type RemoteAdmin, sessionRoute, signedOnly } from './adminremote.ts';
 import { deleteUser, getUser, getUserKey, patchUser, putUser } from './adminusers.ts';
 import { type BodyLimits, base64, type Field, flag, readBody, wrongType } from './body.ts';
 import { refuseForeign } from './callers.ts';
-import type { Bindings, LogRecord, SecretRing } from './deps.ts';
+import { parseU64 } from './codec.ts';
+import type { AppDeps, Bindings, LogRecord, SecretRing } from './deps.ts';
 import { Problem } from './problem.ts';
 import { deleteRevocation, getRevocations, postRevocation } from './revocations.ts';
 import { getSecrets, rotateSecrets, wipeSecrets } from './secretsadmin.ts';
+import { isStale, reaches } from './staleness.ts';
 import { getWatch } from './watch.ts';
 
 export interface AdminDeps {
@@ -35,6 +38,8 @@ export interface AdminDeps {
   readonly issuer?: Pick<Issuer, 'keyServer' | 'uses'> | undefined;
   /** The health codes that are raised now. */
   readonly health?: (() => Promise<readonly HealthCheck[]>) | undefined;
+  /** What is known of the store, and how old that is. */
+  readonly view?: AppDeps['view'];
   /** Ends what watches. */
   readonly ending?: AbortSignal | undefined;
   /** Others can read what is answered: TCP without TLS. */
@@ -68,6 +73,7 @@ export function createAdminApp(deps: AdminDeps, remote?: RemoteAdmin): Hono<Admi
     if (remote === undefined && c.env.listener.kind !== 'unix') throw NO_ROUTE();
     await next();
   });
+  app.use('*', inSight(deps));
   if (remote !== undefined) {
     app.post('/v1/admin/session', (c) => sessionRoute(c, deps, remote));
     app.use('*', signedOnly(deps, remote));
@@ -84,6 +90,29 @@ export function createAdminApp(deps: AdminDeps, remote?: RemoteAdmin): Hono<Admi
   app.notFound(() => NO_ROUTE().toResponse());
   app.onError((error) => problemOf(error, deps).toResponse());
   return app;
+}
+
+/**
+ * Nothing is administered while the store is out of sight, or before what the caller names with
+ * `?min_snapshot=` is here. The answer says in a header which snapshot has all that it speaks of.
+ */
+function inSight(deps: AdminDeps): MiddlewareHandler<AdminEnv> {
+  return async (c, next) => {
+    if (isStale(deps)) throw new AdminProblem('store.stale', 'the store is out of sight');
+    const text = c.req.query('min_snapshot');
+    const least = text === undefined ? 0n : parseU64(text);
+    if (least === undefined) {
+      throw new Problem('field.value', '"min_snapshot" is not a snapshot number');
+    }
+    if (least > 0n && !(await reaches(deps, least))) {
+      throw new AdminProblem('store.stale', 'the snapshot that is asked for did not come in time');
+    }
+    await next();
+    const { store } = deps.command;
+    if (!(store instanceof NotedStore)) return;
+    const noted = c.req.method === 'GET' ? store.seen : store.committed;
+    c.res.headers.set(SNAPSHOT_HEADER, noted.toString());
+  };
 }
 
 /** `{prefix, ..., input, yes_i_really_mean_it}` -> `{retcode, status, output}`. */
@@ -140,6 +169,8 @@ function problemOf(error: unknown, deps: AdminDeps): Problem | AdminProblem {
   return new Problem('internal', 'the request could not be processed');
 }
 
+/** Decimal; of use as `min_snapshot` elsewhere. */
+export const SNAPSHOT_HEADER = 'cephgate-snapshot';
 const NO_ROUTE = (): Problem => new Problem('route.unknown', 'no such route');
 
 /** What an administrator can do something about; the log has the store's own words. */

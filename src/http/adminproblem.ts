@@ -13,6 +13,7 @@ const STATUS = {
   'command.refused': [409, 'Conflict'],
   'revocation.refused': [409, 'Conflict'],
   'secrets.not_ours': [409, 'Conflict'],
+  'store.stale': [503, 'Service Unavailable'],
   'store.unavailable': [503, 'Service Unavailable'],
   'watch.full': [503, 'Service Unavailable'],
 } as const;

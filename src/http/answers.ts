@@ -85,7 +85,12 @@ export const ANSWERS: Readonly<Record<AnswerName, Schema>> = {
   ready: answer(
     { status: { enum: ['ready', 'not ready'] } },
     {
-      conditions: answer({ service_secrets: FLAG, not_draining: FLAG }),
+      store_plaintext: { const: true },
+      conditions: answer({ service_secrets: FLAG, not_draining: FLAG }, { store_fresh: FLAG }),
+      store: answer(
+        { snapshot: U64, age_seconds: { type: 'number', minimum: 0 }, stale: FLAG },
+        { on_stale: { enum: ['serve', 'deny'] } },
+      ),
       stale: { type: 'array', items: STRING },
       health: { type: 'array', items: STRING },
     },
@@ -99,10 +104,13 @@ export const ANSWERS: Readonly<Record<AnswerName, Schema>> = {
   }),
   verify: decisionSchema(VERDICT_FIELDS),
   check: decisionSchema(CHECKED),
-  checks: answer({
-    answers: { type: 'array', items: answer(DECIDED, { ...ERRNO, ...CHECKED }) },
-    ...ENDING,
-  }),
+  checks: answer(
+    {
+      answers: { type: 'array', items: answer(DECIDED, { ...ERRNO, ...CHECKED }) },
+      ...ENDING,
+    },
+    { stale: { const: true } },
+  ),
   release: answer({ released: FLAG }),
   sign: decisionSchema({ signature: BASE64 }),
   signVerify: decisionSchema({}),

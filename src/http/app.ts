@@ -7,6 +7,7 @@
  */
 
 import { type Context, Hono } from 'hono';
+import { StoreError } from '../errors.ts';
 import { observed } from '../observe/middleware.ts';
 import { type Caller, callerOf, type Listener, refuseForeign } from './callers.ts';
 import { cephxHelloRoute, cephxRequestRoute } from './cephx.ts';
@@ -118,6 +119,10 @@ function wrongMethod(methods: readonly string[]): never {
 
 function problemOf(error: unknown, deps: AppDeps, requestId: string): Problem {
   if (error instanceof Problem) return error;
+  if (error instanceof StoreError) {
+    deps.log({ level: 'error', event: 'store', request_id: requestId, message: error.message });
+    return new Problem('store.unavailable', 'the store did not answer as it should');
+  }
   // The message stays here: it may speak of our files and state.
   const { name, message } = error instanceof Error ? error : { name: 'unknown', message: '' };
   deps.log({ level: 'error', event: 'error', request_id: requestId, name, message });

@@ -9,6 +9,7 @@ import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import { readBytes } from './body.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { Problem } from './problem.ts';
+import { isStale } from './staleness.ts';
 
 /** Answers a hello with a CephXServerChallenge and the token that stands for the connection. */
 export async function cephxHelloRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
@@ -39,6 +40,9 @@ export async function cephxRequestRoute(c: Context<AppEnv>, deps: AppDeps): Prom
 
 function issuerOf(deps: AppDeps): CephxServiceHandler {
   if (deps.issuer === undefined) throw new Problem('route.unknown', 'no tickets are issued here');
+  // As a monitor without a quorum: another one may have it.
+  if (isStale(deps))
+    throw new Problem('store.stale', 'the store is out of sight: ask another instance');
   return deps.issuer;
 }
 

@@ -16,7 +16,7 @@ import { formatEntityName } from '../cephx/protocol.ts';
 import { RecordTooLarge } from '../engine/records.ts';
 import type { Address, CheckRequest } from '../engine/types.ts';
 import type { Verdict } from '../engine/verdict.ts';
-import { type Field, object, optional, readBody, readBytes, text } from './body.ts';
+import { type Field, object, optional, readBody, readBytes, text, u64 } from './body.ts';
 import { type Caller, requireRight } from './callers.ts';
 import { checkEntity, readEntities } from './checkentity.ts';
 import { answer, type Decision, denial, type Outcome, reasonOf } from './decision.ts';
@@ -35,6 +35,7 @@ import { Problem } from './problem.ts';
 import { ERRNO_CHECK } from './reasons.ts';
 import { described } from './schema.ts';
 import type { Session } from './sessions.ts';
+import { STALE_CHECK, tooOld } from './staleness.ts';
 
 /** Who is asked about, and what. */
 export interface Question {
@@ -47,6 +48,8 @@ export interface Question {
 
 export interface CheckBody extends Question {
   readonly service: Service;
+  /** What was changed up to there has to count. */
+  readonly min_snapshot?: bigint | undefined;
 }
 
 /** The fields of a question; `op` is read when its service is known. */
@@ -57,7 +60,7 @@ export const QUESTION: { readonly [K in keyof Question]: Field<Question[K]> } = 
   peer: optional(peer),
   op: anyOp,
 };
-const SHAPE = { service: capsService, ...QUESTION };
+const SHAPE = { service: capsService, ...QUESTION, min_snapshot: optional(u64) };
 export const checkRequest: Field<CheckBody> = described(() => checkSchema(SHAPE), object(SHAPE));
 
 /** What is asked, of whatever subject. */
@@ -68,11 +71,15 @@ export async function checkRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Res
   const explain = readExplain(c.req.raw.url);
   if (explain) requireRight(caller, 'explain', '"explain=true"');
   const request = await readBody(c.req.raw, checkRequest, deps.body);
+  const context = { call: 'check', caller, service: request.service.name };
+  if (await tooOld(deps, request.min_snapshot)) {
+    const refused = { ...context, check: STALE_CHECK, op: request.op };
+    return answer(deps, denial('store.stale', ERRNO_CHECK), refused);
+  }
   const entities = await readEntities(deps, caller, [request]);
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);
   const outcome = decideCheck(deps, caller, request, { explain, nowNs, entities });
-  const context = { call: 'check', caller, service: request.service.name };
   const { check, verdict } = outcome;
   const details = { ...context, check, verdict, op: request.op };
   return answer(deps, outcome.decision, details, entities?.snapshot);

@@ -5,16 +5,24 @@
  */
 
 import type { Context } from 'hono';
-import { type Field, object, optional, readBody } from './body.ts';
+import { type Field, object, optional, readBody, u64 } from './body.ts';
 import { requireRight } from './callers.ts';
 import { type CheckBody, decideCheck, QUESTION, type Question, readExplain } from './check.ts';
 import { readEntities } from './checkentity.ts';
-import { type Decision, denial, logDecision, newDecisionId, type Outcome } from './decision.ts';
+import {
+  type Decision,
+  denial,
+  ending,
+  logDecision,
+  newDecisionId,
+  type Outcome,
+} from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { anyOp, capsService } from './fields.ts';
 import { Problem } from './problem.ts';
 import { ERRNO_CHECK } from './reasons.ts';
 import { described, type Schema, schemaOf } from './schema.ts';
+import { STALE_CHECK, tooOld } from './staleness.ts';
 
 /** Any list: its items are read one by one, and a bad one is only a denial. */
 const items: Field<readonly unknown[]> = described(itemsSchema, (value, at) => {
@@ -40,12 +48,14 @@ interface ChecksBody {
   readonly service: CheckBody['service'];
   readonly defaults: Question | undefined;
   readonly items: readonly unknown[];
+  readonly min_snapshot: bigint | undefined;
 }
 
 export const checksRequest: Field<ChecksBody> = object({
   service: capsService,
   defaults: optional(readDefaults),
   items,
+  min_snapshot: optional(u64),
 });
 
 export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
@@ -59,7 +69,9 @@ export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
     throw new Problem('body.too_large', state);
   }
   const { service, defaults } = request;
-  const entities = await readEntities(deps, caller, [defaults, ...request.items]);
+  const isTooOld = await tooOld(deps, request.min_snapshot);
+  const asked = isTooOld ? [] : [defaults, ...request.items];
+  const entities = await readEntities(deps, caller, asked);
   // Nothing is awaited from here on, so no reload comes between two items.
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);
@@ -70,14 +82,13 @@ export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
     const { decision, check, verdict } = outcomeOf(item, index, (question) => {
       const body = merged(service, defaults, question);
       op = body.op;
-      return decideCheck(deps, caller, body, asking);
+      return isTooOld ? TOO_OLD : decideCheck(deps, caller, body, asking);
     });
     const context = { call: 'checks', caller, service: service.name, check, verdict, op };
     logDecision(deps, id, decision, context, index);
     return decision;
   });
-  const snapshot = entities?.snapshot ?? deps.ring.snapshot;
-  return c.json({ answers, snapshot: snapshot.toString(), decision_id: id });
+  return c.json({ answers, ...ending(deps, id, service.name, entities?.snapshot) });
 }
 
 function outcomeOf(item: unknown, index: number, decide: (question: Question) => Outcome): Outcome {
@@ -115,6 +126,7 @@ function merged(
   return { service, session, entity, caps, peer: item.peer ?? defaults?.peer, op };
 }
 
+const TOO_OLD: Outcome = { decision: denial('store.stale', ERRNO_CHECK), check: STALE_CHECK };
 /** Most items of a call. */
 const ITEMS_MAX = 1_024;
 const SUBJECTS = ['session', 'entity', 'caps'] as const;

@@ -8,6 +8,7 @@ import type { Caller } from './callers.ts';
 import { encodeHex } from './codec.ts';
 import type { AppDeps } from './deps.ts';
 import { REASON_MESSAGES } from './reasons.ts';
+import { isStale } from './staleness.ts';
 
 /** What a caller sees of why. */
 export interface Reason {
@@ -62,15 +63,24 @@ export function answer(
   deps: AppDeps,
   decision: Decision,
   context: DecisionContext,
-  snapshot: bigint = deps.ring.snapshot,
+  snapshot?: bigint,
 ): Response {
   const id = newDecisionId(deps);
   logDecision(deps, id, decision, context);
-  const ending = { snapshot: snapshot.toString(), decision_id: id };
-  // The cluster is away: what was good when it was last heard of is good still.
-  const isStale = deps.ring.stale?.(deps.clock()).includes(context.service ?? '') === true;
-  const whole = { ...decision, ...ending, ...(isStale && { stale: true }) };
+  const whole = { ...decision, ...ending(deps, id, context.service, snapshot) };
   return new Response(JSON.stringify(whole), { headers: { 'content-type': 'application/json' } });
+}
+
+/** What every answer with decisions says besides them; `snapshot` as in `answer`. */
+export function ending(
+  deps: AppDeps,
+  id: string,
+  service: string,
+  snapshot: bigint = deps.ring.snapshot,
+): { readonly snapshot: string; readonly decision_id: string; readonly stale?: true } {
+  // Cluster or store are away: what was good when they were last heard of is good still.
+  const isAway = isStale(deps) || deps.ring.stale?.(deps.clock()).includes(service) === true;
+  return { snapshot: snapshot.toString(), decision_id: id, ...(isAway && { stale: true }) };
 }
 
 export function newDecisionId(deps: AppDeps): string {

@@ -5,6 +5,7 @@
 
 import type { EntitySnapshot } from '../auth/entitycaps.ts';
 import type { CephxServiceHandler } from '../auth/servicehandler.ts';
+import type { StoreView } from '../auth/storeview.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
 import type { Observer } from '../observe/facts.ts';
@@ -62,6 +63,10 @@ export interface AppDeps {
   readonly issuer?: CephxServiceHandler | undefined;
   /** The caps of entities in the store, all at one snapshot. Throws StoreError. */
   readonly entities?: ((names: readonly string[]) => Promise<EntitySnapshot>) | undefined;
+  /** What is known of the store, and how old that is. */
+  readonly view?: StoreView | undefined;
+  /** Keys lie in a shared store as they are. */
+  readonly storePlaintext?: boolean;
   /** The health codes that were raised lately. */
   readonly health?: (() => Promise<readonly string[]>) | undefined;
   /** Metrics and decision log. */

@@ -10,6 +10,7 @@ import { readSecrets, Verdict } from '../engine/verdict.ts';
 import { VERDICT_CONNECTION_SECRET, VERDICT_TOKEN } from '../frames/layout.ts';
 import { newDecisionId } from './decision.ts';
 import { type FrameCall, meansPrevious, type Prepared } from './framerecord.ts';
+import { isStale, STALE_CHECK } from './staleness.ts';
 import { receiptOf } from './verify.ts';
 
 /** Bytes that the host puts behind a verdict. */
@@ -60,6 +61,8 @@ class Answer {
   /** The session that the record before has opened, or 0. */
   #opened: bigint;
   readonly #carried: bigint;
+  /** The store is out of sight. */
+  readonly #isStale: boolean;
   /** Decisions that have no line of their own in the log. */
   #quiet = 0;
   readonly #quietBy = new Map<number, number>();
@@ -70,6 +73,7 @@ class Answer {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#opened = carried;
     this.#carried = carried;
+    this.#isStale = isStale(call.deps);
   }
 
   lengthAt(at: number): number {
@@ -85,6 +89,11 @@ class Answer {
     if (prepared.expired && this.#reason(verdict) === abi.REASON_SESSION_UNKNOWN) {
       this.#view.setUint16(verdict + abi.VERDICT_REASON, abi.REASON_SESSION_EXPIRED, true);
     }
+    if (prepared.stale === true) {
+      this.#view.setUint16(verdict + abi.VERDICT_REASON, abi.REASON_STORE_STALE, true);
+      this.#view.setUint16(verdict + abi.VERDICT_CHECK, 0, true);
+      why = STALE_CHECK;
+    }
     if (kind === abi.KIND_VERIFY) why = this.#verify(place, prepared, allowed) ?? why;
     else this.#endPrevious(place, check);
     if (kind === abi.KIND_CAPS_PARSE && allowed) this.#keepCaps(verdict);
@@ -93,6 +102,7 @@ class Answer {
     // attacker how to go on. What is wrong with the frame itself is the sender's.
     if (check >= abi.CHECK_LIMIT) this.#view.setUint16(verdict + abi.VERDICT_CHECK, 0, true);
     if (kind === abi.KIND_VERIFY && !allowed) this.#blank(verdict);
+    if (this.#isStale) this.#setInfo(verdict, abi.INFO_STALE);
     this.#opened = kind === abi.KIND_VERIFY && allowed ? this.#handle(verdict) : 0n;
   }
 
@@ -250,6 +260,11 @@ class Answer {
     }
     out.set(this.#bytes.subarray(from), to);
     return out;
+  }
+
+  #setInfo(verdict: number, bit: number): void {
+    const info = this.#view.getUint32(verdict + abi.VERDICT_INFO, true);
+    this.#view.setUint32(verdict + abi.VERDICT_INFO, info | bit, true);
   }
 
   #reason(verdict: number): number {

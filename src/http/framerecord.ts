@@ -10,6 +10,7 @@ import type { AppDeps } from './deps.ts';
 import type { FrameOwner, FrameOwners } from './frameowners.ts';
 import { challengeOf, type Freshness, type FreshnessRequest, freshnessOf } from './freshness.ts';
 import { Problem } from './problem.ts';
+import { deniesAll } from './staleness.ts';
 
 /** What the host must know of a record when its verdict is there. */
 export interface Prepared {
@@ -18,6 +19,8 @@ export interface Prepared {
   readonly verify?: { readonly request: FreshnessRequest; readonly freshness: Freshness };
   /** The session is too old although the core does not know it. */
   readonly expired?: boolean;
+  /** Nothing is decided now. */
+  readonly stale?: boolean;
 }
 
 /** The records of one call of the core, and who sent them. */
@@ -35,6 +38,7 @@ export function prepareRecord(call: FrameCall, at: number): Prepared {
   const kind = call.view.getUint16(at + abi.RECORD_KIND, true);
   const flags = call.view.getUint16(at + abi.RECORD_FLAGS, true);
   const { rights } = call.owner.caller;
+  if (deniesAll(call.deps)) return { ...refuse(call, at), stale: true };
   if ((flags & ~(FLAGS_OF_KIND[kind] ?? 0)) !== 0) return refuse(call, at);
   switch (kind) {
     case abi.KIND_VERIFY:

@@ -25,14 +25,27 @@ export function livezRoute(c: Context<AppEnv>): Response {
  */
 export async function readyzRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
   deps.ring.advance(deps.clock());
-  const conditions = { service_secrets: deps.ring.size > 0, not_draining: !deps.state.draining };
+  const { view } = deps;
+  const conditions = {
+    service_secrets: deps.ring.size > 0,
+    not_draining: !deps.state.draining,
+    // With `serve` it still decides, and all instances would be given up at once.
+    ...(view?.onStale === 'deny' && { store_fresh: !view.isStale() }),
+  };
   const ready = Object.values(conditions).every((holds) => holds);
   const status = ready ? 'ready' : 'not ready';
   const code = ready ? 200 : 503;
-  if (c.req.query('verbose') === undefined) return c.json({ status }, code);
+  const plain = deps.storePlaintext === true ? { store_plaintext: true } : {};
+  if (c.req.query('verbose') === undefined) return c.json({ status, ...plain }, code);
   const stale = deps.ring.stale?.(deps.clock());
   const health = await deps.health?.();
-  return c.json({ status, conditions, stale, health }, code);
+  const store = view && {
+    snapshot: view.snapshot.toString(),
+    age_seconds: Math.min(Math.round(view.ageMs()), Number.MAX_SAFE_INTEGER) / 1000,
+    stale: view.isStale(),
+    on_stale: view.onStale,
+  };
+  return c.json({ status, ...plain, conditions, store, stale, health }, code);
 }
 
 /**

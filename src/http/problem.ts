@@ -31,6 +31,7 @@ export const PROBLEM_STATUS = {
   'body.content_type': 415,
   'rate.limited': 429,
   internal: 500,
+  'store.stale': 503,
   'store.unavailable': 503,
 } as const;
 

@@ -6,7 +6,7 @@
 import type { ReasonCode } from '../engine/codes.ts';
 
 /** Raised by one whenever a reason is added or changes its meaning. */
-export const REASONS_VERSION = 1;
+export const REASONS_VERSION = 2;
 
 export const REASON_MESSAGES: Readonly<Record<ReasonCode, string>> = {
   ok: 'allowed',
@@ -36,6 +36,7 @@ export const REASON_MESSAGES: Readonly<Record<ReasonCode, string>> = {
   'caps.class_not_allowed': 'a grant covers the operation, but not its class calls',
   'limit.exceeded': 'a limit is exceeded',
   'record.malformed': 'the request record is malformed',
+  'store.stale': 'what is known here of the store is older than it may be',
 };
 
 /** Ceph: -EACCES. What a node answers its client for every refused authorizer. */

@@ -18,6 +18,7 @@ import { Problem } from './problem.ts';
 import { ERRNO_VERIFY } from './reasons.ts';
 import { described, objectSchema, type Schema, schemaOf, U64_PATTERN } from './schema.ts';
 import type { Session } from './sessions.ts';
+import { deniesAll, STALE_CHECK } from './staleness.ts';
 
 const scheme = oneOf(['msgr1-legacy', 'msgr1', 'msgr2-auth'] as const);
 // Read when the scheme is known.
@@ -97,6 +98,10 @@ function withSession(
   decide: (session: Session, host: { nowNs: bigint; policy: AppDeps['policy'] }) => Decision,
 ): Response {
   const caller = c.get('caller');
+  if (deniesAll(deps)) {
+    const context = { call, caller, service: 'unknown', check: STALE_CHECK };
+    return answer(deps, denial('store.stale', ERRNO_VERIFY), context);
+  }
   const nowNs = deps.clock();
   const session = sessionOf(deps, caller.id, handle, nowNs);
   const found = typeof session !== 'string';

@@ -36,6 +36,7 @@ import {
   freshnessOf,
 } from './freshness.ts';
 import { ERRNO_VERIFY } from './reasons.ts';
+import { STALE_CHECK, tooOld } from './staleness.ts';
 import { makeReceipt } from './tokens.ts';
 
 const TOKEN_LEN_MAX = 512;
@@ -51,6 +52,7 @@ const SHAPE = {
   receipt: optional(text(1, TOKEN_LEN_MAX)),
   secure: optional(flag),
   allow_unchallenged_verdict: optional(flag),
+  min_snapshot: optional(u64),
 };
 type Request = ShapeOf<typeof SHAPE>;
 const readRequest = object(SHAPE);
@@ -65,6 +67,9 @@ export async function verifyRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
   const context = { call: 'verify', caller, service: request.service.name };
   if (request.authorizer.length > AUTHORIZER_LEN_MAX) {
     return answer(deps, denial('limit.exceeded', ERRNO_VERIFY), { ...context, check: 'limit' });
+  }
+  if (await tooOld(deps, request.min_snapshot)) {
+    return answer(deps, denial('store.stale', ERRNO_VERIFY), { ...context, check: STALE_CHECK });
   }
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);

@@ -13,7 +13,7 @@ import type { DecisionFacts, RequestFacts } from './facts.ts';
 import { SkewEstimate } from './skew.ts';
 import { Tally } from './tally.ts';
 
-export type MetricsSource = Pick<AppDeps, 'ring' | 'state' | 'clock'>;
+export type MetricsSource = Pick<AppDeps, 'ring' | 'state' | 'clock' | 'view'>;
 
 export class Metrics {
   readonly registry: Registry = new Registry();
@@ -107,7 +107,7 @@ export class Metrics {
     this.#skew[verdict.integrity].add(utimeNs(created), this.#clock());
   }
 
-  #gauges({ ring, state, clock }: MetricsSource): void {
+  #gauges({ ring, state, clock, view }: MetricsSource): void {
     const gauge = (
       name: string,
       help: string,
@@ -129,12 +129,23 @@ export class Metrics {
     gauge('draining', 'The process is about to end: 1.', [], (set) =>
       set(state.draining ? 1 : 0, {}),
     );
+    if (view !== undefined) {
+      gauge('store_view_age_seconds', 'For how long changes of others may be missing.', [], (set) =>
+        set(view.ageMs() / 1000, {}),
+      );
+      gauge('store_stale', 'The store is out of sight: 1.', [], (set) =>
+        set(view.isStale() ? 1 : 0, {}),
+      );
+      gauge('store_snapshot', 'All changes of the store up to here are known.', [], (set) =>
+        set(Number(view.snapshot), {}),
+      );
+    }
     gauge('service_secrets', 'Service secrets kept.', ['service', 'key_type'], (set) => {
       for (const [labels, kept] of grouped(ring.facts)) set(kept.length, labels);
     });
     gauge(
       'service_secrets_stale',
-      'The cluster did not replace them in time.',
+      'Cluster or store are away: newer ones may be missing.',
       ['service'],
       (set) => {
         for (const service of ring.stale?.(clock()) ?? []) set(1, { service });
