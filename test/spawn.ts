@@ -140,6 +140,11 @@ export function send(
       });
     });
     request.on('error', reject);
+    // An answer can come while we still write; what fails after it is nobody's affair.
+    request.on('socket', (socket) => {
+      if (!guarded.has(socket)) socket.on('error', () => undefined);
+      guarded.add(socket);
+    });
     const late = Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' });
     request.setTimeout(ANSWER_MS, () => request.destroy(late));
     request.end(payload);
@@ -165,4 +170,5 @@ export function temporaryFolder(name: string): { readonly path: string; remove()
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
+const guarded = new WeakSet<Socket>();
 const ANSWER_MS = 15_000;

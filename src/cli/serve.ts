@@ -35,6 +35,7 @@ import { EXIT_YES, type Io } from './io.ts';
 import { likeCeph } from './likeceph.ts';
 import { type ObserveConfig, observeConfig, openObserver } from './observing.ts';
 import { formatOptions, parseFlags, refuseWords, type Settings } from './options.ts';
+import { randomSource } from './randomness.ts';
 import {
   type AdminConfig,
   type Administered,
@@ -387,9 +388,7 @@ function clock(): bigint {
   return BigInt(Date.now()) * 1_000_000n;
 }
 
-function random(n: number): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(n));
-}
+const random = randomSource();
 
 /** A day past its expiration. */
 const SECRET_GRACE_NS = 86_400_000_000_000n;

@@ -9,6 +9,7 @@
 import { type Context, Hono } from 'hono';
 import { StoreError } from '../errors.ts';
 import { observed } from '../observe/middleware.ts';
+import { readFrom } from './bodybytes.ts';
 import { type Caller, callerOf, type Listener, refuseForeign } from './callers.ts';
 import { cephxHelloRoute, cephxRequestRoute } from './cephx.ts';
 import { checkRoute, releaseRoute } from './check.ts';
@@ -18,6 +19,7 @@ import { framesRoute } from './frames.ts';
 import { livezRoute, metricsRoute, openApiRoute, readyzRoute, versionRoute } from './operations.ts';
 import { Problem } from './problem.ts';
 import { rateKey } from './ratelimit.ts';
+import { complete, isWhole } from './reply.ts';
 import { signRoute, signVerifyRoute } from './sign.ts';
 import { verifyRoute } from './verify.ts';
 
@@ -36,14 +38,11 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   app.use('*', observed(deps));
   app.use('*', async (c, next) => {
     await next();
-    // Answers are about secrets: nobody keeps them, nobody guesses what they are.
-    c.res.headers.set('cache-control', 'no-store');
-    c.res.headers.set('x-content-type-options', 'nosniff');
-    // So that connections that are kept alive do not outlast us.
-    if (deps.state.draining) c.res.headers.set('connection', 'close');
+    if (!isWhole(c.res)) complete(c.res, deps);
   });
   app.use('*', async (c, next) => {
     refuseForeign(c.req.raw, c.env.listener);
+    if (c.env.incoming !== undefined) readFrom(c.req.raw, c.env.incoming);
     await next();
   });
   for (const [path, routes] of Object.entries(PUBLIC_ROUTES)) {

@@ -3,6 +3,7 @@
  * refused, and every complaint names the field, what it is and what it should be, never its value.
  */
 
+import { type BodyLimits, readBytes } from './bodybytes.ts';
 import { decodeBase64, isWellFormed, parseU64 } from './codec.ts';
 import { Problem } from './problem.ts';
 import {
@@ -27,14 +28,6 @@ export interface Field<T> {
 /** What an object may hold. A field made by `optional` may be missing. */
 export type Shape = Readonly<Record<string, Field<unknown>>>;
 export type ShapeOf<S extends Shape> = { readonly [K in keyof S]: ReturnType<S[K]> };
-
-/** How a body is taken in. */
-export interface BodyLimits {
-  /** Longest body, in bytes. */
-  readonly lenMax: number;
-  /** Longest time from head to end of the body, in milliseconds. */
-  readonly timeoutMs: number;
-}
 
 /**
  * The body of a request as the object that `field` describes. Throws Problem `body.*`, `field.*`.
@@ -222,52 +215,6 @@ export function wrongValue(at: string, expected: string, got?: string): Problem 
   return new Problem('field.value', `${named(at)} ${state}: expected ${expected}`);
 }
 
-/** All bytes of the body. Throws Problem `body.too_large`, `body.timeout`, `body.incomplete`. */
-export async function readBytes(request: Request, limits: BodyLimits): Promise<Uint8Array> {
-  const declared = request.headers.get('content-length');
-  if (declared !== null && Number(declared) > limits.lenMax) throw tooLarge(limits);
-  let id: ReturnType<typeof setTimeout> | undefined;
-  const timer = new Promise<never>((_, reject) => {
-    // Made when it is due: an error takes its stack with it, which costs more than the rest here.
-    id = setTimeout(() => {
-      reject(new Problem('body.timeout', `the body was not whole in ${limits.timeoutMs} ms`));
-    }, limits.timeoutMs);
-  });
-  try {
-    // With a length the runtime's own way is the fast one, and holds no more than was declared.
-    const whole = declared === null ? collect(request, limits) : request.arrayBuffer();
-    const bytes = new Uint8Array(await Promise.race([whole, timer]));
-    if (bytes.length > limits.lenMax) throw tooLarge(limits);
-    return bytes;
-  } catch (error) {
-    if (error instanceof Problem) throw error;
-    throw new Problem('body.incomplete', 'the body ended too early');
-  } finally {
-    clearTimeout(id);
-  }
-}
-
-async function collect(request: Request, limits: BodyLimits): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of request.body ?? []) {
-    length += chunk.length;
-    if (length > limits.lenMax) throw tooLarge(limits);
-    chunks.push(chunk);
-  }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
-}
-
-function tooLarge(limits: BodyLimits): Problem {
-  return new Problem('body.too_large', `the body is longer than ${limits.lenMax} bytes`);
-}
-
 function requireJson(request: Request): void {
   const type = request.headers.get('content-type') ?? '';
   if (!/^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i.test(type)) {
@@ -310,10 +257,13 @@ function hasDoubledName(json: string): boolean {
   return false;
 }
 
+/** The next quote that an even number of backslashes precedes: base64 is long and has none. */
 function endOfString(json: string, start: number): number {
-  let at = start + 1;
-  while (json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
-  return at + 1;
+  for (let at = json.indexOf('"', start + 1); ; at = json.indexOf('"', at + 1)) {
+    let before = at;
+    while (json[before - 1] === '\\') before -= 1;
+    if ((at - before) % 2 === 0) return at + 1;
+  }
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -6,7 +6,7 @@
 
 import type { Context } from 'hono';
 import type { CephxServiceHandler } from '../auth/servicehandler.ts';
-import { readBytes } from './body.ts';
+import { readBytes } from './bodybytes.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { Problem } from './problem.ts';
 import { isStale } from './staleness.ts';

@@ -21,6 +21,7 @@ import type { AppDeps, AppEnv } from './deps.ts';
 import { anyOp, capsService } from './fields.ts';
 import { Problem } from './problem.ts';
 import { ERRNO_CHECK } from './reasons.ts';
+import { JSON_TYPE, reply } from './reply.ts';
 import { described, type Schema, schemaOf } from './schema.ts';
 import { STALE_CHECK, tooOld } from './staleness.ts';
 
@@ -88,7 +89,8 @@ export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
     logDecision(deps, id, decision, context, index);
     return decision;
   });
-  return c.json({ answers, ...ending(deps, id, service.name, entities?.snapshot) });
+  const text = JSON.stringify({ answers, ...ending(deps, id, service.name, entities?.snapshot) });
+  return reply(deps, caller.requestId, JSON_TYPE, text);
 }
 
 function outcomeOf(item: unknown, index: number, decide: (question: Question) => Outcome): Outcome {

@@ -37,9 +37,13 @@ export function parseU64(text: string): bigint | undefined {
 
 /** `2026-11-21T16:00:00.000000000Z` of nanoseconds since 1970. */
 export function formatTime(ns: bigint): string {
-  const date = new Date(Number(ns / NS_PER_SECOND) * 1000).toISOString();
+  const second = ns / NS_PER_SECOND;
+  if (second !== lastSecond) {
+    lastDate = new Date(Number(second) * 1000).toISOString().slice(0, 19);
+    lastSecond = second;
+  }
   const fraction = (ns % NS_PER_SECOND).toString().padStart(9, '0');
-  return `${date.slice(0, 19)}.${fraction}Z`;
+  return `${lastDate}.${fraction}Z`;
 }
 
 /**
@@ -110,6 +114,10 @@ function ipv6Groups(text: string, atEnd: boolean): number[] | undefined {
 function withFraction(seconds: bigint, fraction: string | undefined): bigint {
   return seconds * NS_PER_SECOND + BigInt((fraction ?? '0').padEnd(9, '0'));
 }
+
+/** The second that was printed last: most times to print are of the same one. */
+let lastSecond: bigint | undefined;
+let lastDate = '';
 
 export const U64_MAX = 0xffff_ffff_ffff_ffffn;
 export const NS_PER_SECOND = 1_000_000_000n;

@@ -8,6 +8,7 @@ import type { Caller } from './callers.ts';
 import { encodeHex } from './codec.ts';
 import type { AppDeps } from './deps.ts';
 import { REASON_MESSAGES } from './reasons.ts';
+import { JSON_TYPE, reply } from './reply.ts';
 import { isStale } from './staleness.ts';
 
 /** What a caller sees of why. */
@@ -68,7 +69,7 @@ export function answer(
   const id = newDecisionId(deps);
   logDecision(deps, id, decision, context);
   const whole = { ...decision, ...ending(deps, id, context.service, snapshot) };
-  return new Response(JSON.stringify(whole), { headers: { 'content-type': 'application/json' } });
+  return reply(deps, context.caller.requestId, JSON_TYPE, JSON.stringify(whole));
 }
 
 /** What every answer with decisions says besides them; `snapshot` as in `answer`. */

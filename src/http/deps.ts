@@ -3,13 +3,14 @@
  * only what their makers share.
  */
 
+import type { IncomingMessage } from 'node:http';
 import type { EntitySnapshot } from '../auth/entitycaps.ts';
 import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import type { StoreView } from '../auth/storeview.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
 import type { Observer } from '../observe/facts.ts';
-import type { BodyLimits } from './body.ts';
+import type { BodyLimits } from './bodybytes.ts';
 import type { Caller, Listener } from './callers.ts';
 import type { ProblemCode } from './problem.ts';
 import type { State } from './state.ts';
@@ -78,6 +79,8 @@ export interface AppDeps {
 /** What the server gives with each request. */
 export interface Bindings {
   readonly listener: Listener;
+  /** The request as Node has it: its body is read past the streams of the web. */
+  readonly incoming?: IncomingMessage | undefined;
 }
 
 export interface AppEnv {

@@ -6,27 +6,31 @@
 import type { Context } from 'hono';
 import { BATCH_RECORDS_MAX } from '../../assembly/abi.ts';
 import { frameEnd } from '../frames/layout.ts';
-import { readBytes, refuseEncoded } from './body.ts';
+import { refuseEncoded } from './body.ts';
+import { joined, readPieces } from './bodybytes.ts';
 import { type Caller, requireRight } from './callers.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { FrameHost } from './framehost.ts';
 import { FrameOwner } from './frameowners.ts';
 import { Problem } from './problem.ts';
+import { reply } from './reply.ts';
 
 /** The route, with the sessions that were opened through it. */
 export function framesRoute(deps: AppDeps): (c: Context<AppEnv>) => Promise<Response> {
   const host = new FrameHost(deps);
   const owners = new Map<string, FrameOwner>();
+  // Kept: pages that are new for each call cost more than copying into them.
+  const room = new Uint8Array(deps.body.lenMax);
+  const together = (pieces: Uint8Array[]): Uint8Array =>
+    pieces.length === 1 ? pieces[0]! : joined(pieces, room);
   return async (c) => {
     const caller = c.get('caller');
     requireRight(caller, 'verify', 'this call');
     requireFrames(c.req.raw);
-    const bytes = await readBytes(c.req.raw, deps.body);
+    const bytes = together(await readPieces(c.req.raw, deps.body));
     requireWhole(bytes);
     const owner = ownerOf(owners, caller);
-    return new Response(join(host.answer(owner, bytes)), {
-      headers: { 'content-type': FRAMES_TYPE },
-    });
+    return reply(deps, caller.requestId, FRAMES_TYPE, join(host.answer(owner, bytes)));
   };
 }
 

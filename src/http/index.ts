@@ -1,7 +1,7 @@
 /** The sidecar: createApp, what it needs, and its listeners. */
 
 export { createApp } from './app.ts';
-export type { BodyLimits } from './body.ts';
+export type { BodyLimits } from './bodybytes.ts';
 export { type Caller, type Listener, parseTokens, type Right, type TokenEntry } from './callers.ts';
 export { ClusterRing } from './clusterring.ts';
 export {

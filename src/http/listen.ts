@@ -4,12 +4,13 @@
  */
 
 import * as fs from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import process from 'node:process';
 import { ListenError } from '../errors.ts';
 import type { Listener, TokenEntry } from './callers.ts';
 import { codeOf } from './files.ts';
-import { type Connection, openServer } from './servers.ts';
+import { type Connection, type Handler, openServer } from './servers.ts';
 import type { TlsSource } from './tls.ts';
 
 /** Where to listen. */
@@ -25,7 +26,7 @@ export type ListenAddress =
 /** What answers: `app.fetch` of createApp. */
 export type Fetch = (
   request: Request,
-  bindings: { listener: Listener },
+  bindings: { listener: Listener; incoming?: IncomingMessage | undefined },
 ) => Response | Promise<Response>;
 
 export interface ListenOptions {
@@ -107,10 +108,10 @@ async function openTcp(
       : { kind: 'tcp', hosts, remote, tokens };
   const listeners = new WeakMap<Connection, Listener>();
   const opened = await openServer(
-    (request, connection) => {
+    (request, connection, incoming) => {
       const listener = listeners.get(connection) ?? listenerOf(connection);
       listeners.set(connection, listener);
-      return fetch(request, { listener });
+      return fetch(request, { listener, incoming });
     },
     { host, port },
     tls,
@@ -133,7 +134,7 @@ async function openUnix(
   { path, onlyOwner = false }: ListenAddress & { kind: 'unix' },
 ): Promise<OpenListener> {
   const listener: Listener = { kind: 'unix' };
-  const handler = (request: Request): Response | Promise<Response> => fetch(request, { listener });
+  const handler: Handler = (request, _, incoming) => fetch(request, { listener, incoming });
   const opened = await bindUnix(path, () => openServer(handler, { path }), onlyOwner);
   return { name: `unix:${path}`, close: opened.close };
 }

@@ -5,7 +5,7 @@
 
 import type { X509Certificate } from 'node:crypto';
 import * as fs from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -14,7 +14,12 @@ import type { TlsSource } from './tls.ts';
 
 export type Place = { readonly path: string } | { readonly host: string; readonly port: number };
 
-export type Handler = (request: Request, connection: Connection) => Response | Promise<Response>;
+export type Handler = (
+  request: Request,
+  connection: Connection,
+  /** The request as Node has it; undefined elsewhere. */
+  incoming?: IncomingMessage,
+) => Response | Promise<Response>;
 
 /** One object for all requests of a connection, except on Deno, which does not tell them apart. */
 export interface Connection {
@@ -39,10 +44,11 @@ export function openServer(handler: Handler, place: Place, tls?: TlsSource): Pro
 function openNode(handler: Handler, place: Place, tls: TlsSource | undefined): Promise<Opened> {
   const connections = new WeakMap<Socket, Connection>();
   const listener = getRequestListener((request, { incoming }) => {
-    const { socket } = incoming as { socket: Socket };
+    const message = incoming as IncomingMessage;
+    const { socket } = message;
     const connection = connections.get(socket) ?? connectionOf(socket);
     connections.set(socket, connection);
-    return handler(request, connection);
+    return handler(request, connection, message);
   });
   const server = tls === undefined ? createServer(SERVER_LIMITS, listener) : openTls(tls, listener);
   return new Promise((resolve, reject) => {

@@ -25,6 +25,8 @@ export class Metrics {
   readonly #shadow: Tally;
   readonly #dropped: Tally;
   readonly #seconds: Histogram<'route'>;
+  /** Routes come from the route table, so there are few. */
+  readonly #secondsBy = new Map<string, Histogram.Internal<'route'>>();
   readonly #clock: () => bigint;
   readonly #skew = { mac: new SkewEstimate(), none: new SkewEstimate() };
 
@@ -72,7 +74,17 @@ export class Metrics {
   request({ route, status, seconds, problem }: RequestFacts): void {
     this.#requests.add(route, String(status));
     if (problem !== undefined) this.#problems.add(problem);
-    this.#seconds.observe({ route }, seconds);
+    this.#secondsOf(route).observe(seconds);
+  }
+
+  /** Looked up once: prom-client hashes the labels of every call. */
+  #secondsOf(route: string): Histogram.Internal<'route'> {
+    let seconds = this.#secondsBy.get(route);
+    if (seconds === undefined) {
+      seconds = this.#seconds.labels(route);
+      this.#secondsBy.set(route, seconds);
+    }
+    return seconds;
   }
 
   decision({ call, service, decision, reason, verdict }: DecisionFacts): void {

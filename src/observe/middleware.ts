@@ -4,6 +4,7 @@
 
 import type { Context, MiddlewareHandler } from 'hono';
 import type { AppDeps, AppEnv } from '../http/deps.ts';
+import { isWhole } from '../http/reply.ts';
 import { REQUEST_ID_HEADER, requestIdOf } from './requestid.ts';
 
 /** Gives a request its id, and tells the observer, if there is one, what became of it. */
@@ -13,7 +14,7 @@ export function observed(deps: AppDeps): MiddlewareHandler<AppEnv> {
     c.set('requestId', requestId);
     const started = performance.now();
     await next();
-    c.res.headers.set(REQUEST_ID_HEADER, requestId);
+    if (!isWhole(c.res)) c.res.headers.set(REQUEST_ID_HEADER, requestId);
     if (deps.observe !== undefined) tell(c, deps.observe, requestId, started);
   };
 }

@@ -1,0 +1,113 @@
+/** The bytes of a request's body: bounded in length and in time. */
+
+import type { IncomingMessage } from 'node:http';
+import { Problem } from './problem.ts';
+
+/** How a body is taken in. */
+export interface BodyLimits {
+  /** Longest body, in bytes. */
+  readonly lenMax: number;
+  /** Longest time from head to end of the body, in milliseconds. */
+  readonly timeoutMs: number;
+}
+
+/** All bytes of the body. Throws Problem `body.too_large`, `body.timeout`, `body.incomplete`. */
+export async function readBytes(request: Request, limits: BodyLimits): Promise<Uint8Array> {
+  const pieces = await readPieces(request, limits);
+  if (pieces.length === 1) return pieces[0]!;
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  return joined(pieces, new Uint8Array(length));
+}
+
+/** Copies the pieces to the beginning of `into`; the part of it that they take. */
+export function joined(pieces: readonly Uint8Array[], into: Uint8Array): Uint8Array {
+  let at = 0;
+  for (const piece of pieces) {
+    into.set(piece, at);
+    at += piece.length;
+  }
+  return into.subarray(0, at);
+}
+
+/** From now on the body of the request is read from Node's own stream: there is no other reader. */
+export function readFrom(request: Request, incoming: IncomingMessage): void {
+  bodies.set(request, incoming);
+}
+
+/** The body as it came. Throws as readBytes. */
+export async function readPieces(request: Request, limits: BodyLimits): Promise<Uint8Array[]> {
+  const declared = request.headers.get('content-length');
+  if (declared !== null && Number(declared) > limits.lenMax) throw tooLarge(limits);
+  const incoming = bodies.get(request);
+  if (incoming !== undefined) return receive(incoming, limits);
+  let id: ReturnType<typeof setTimeout> | undefined;
+  const timer = new Promise<never>((_, reject) => {
+    // Made when it is due: an error takes its stack with it, which costs more than the rest here.
+    id = setTimeout(() => reject(timedOut(limits)), limits.timeoutMs);
+  });
+  try {
+    // With a length the runtime's own way is the fast one, and holds no more than was declared.
+    const whole = declared === null ? collect(request, limits) : wholeOf(request, limits);
+    return await Promise.race([whole, timer]);
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    throw incomplete();
+  } finally {
+    clearTimeout(id);
+  }
+}
+
+async function wholeOf(request: Request, limits: BodyLimits): Promise<Uint8Array[]> {
+  const bytes = new Uint8Array(await request.arrayBuffer());
+  if (bytes.length > limits.lenMax) throw tooLarge(limits);
+  return [bytes];
+}
+
+async function collect(request: Request, limits: BodyLimits): Promise<Uint8Array[]> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of request.body ?? []) {
+    length += chunk.length;
+    if (length > limits.lenMax) throw tooLarge(limits);
+    chunks.push(chunk);
+  }
+  return chunks;
+}
+
+/** Node's stream, chunk by chunk; what comes after a refusal is left to the server to drain. */
+function receive(incoming: IncomingMessage, limits: BodyLimits): Promise<Uint8Array[]> {
+  return new Promise((resolve, reject) => {
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    const timer = setTimeout(() => end(() => reject(timedOut(limits))), limits.timeoutMs);
+    const onData = (chunk: Uint8Array): void => {
+      length += chunk.length;
+      chunks.push(chunk);
+      if (length > limits.lenMax) end(() => reject(tooLarge(limits)));
+    };
+    const onEnd = (): void => end(() => resolve(chunks));
+    // Without an end before it: the client has gone.
+    const onClose = (): void => end(() => reject(incomplete()));
+    const end = (settle: () => void): void => {
+      clearTimeout(timer);
+      incoming.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
+      settle();
+    };
+    incoming.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
+    if (incoming.destroyed && !incoming.readableEnded) onClose();
+  });
+}
+
+function timedOut(limits: BodyLimits): Problem {
+  return new Problem('body.timeout', `the body was not whole in ${limits.timeoutMs} ms`);
+}
+
+function incomplete(): Problem {
+  return new Problem('body.incomplete', 'the body ended too early');
+}
+
+function tooLarge(limits: BodyLimits): Problem {
+  return new Problem('body.too_large', `the body is longer than ${limits.lenMax} bytes`);
+}
+
+const bodies = new WeakMap<Request, IncomingMessage>();
