@@ -2,6 +2,7 @@
 
 import { agree } from './agree.ts';
 import { pairRatios, verifyRatios } from './goals.ts';
+import { nativeSection } from './native.ts';
 import { peersSection } from './peers.ts';
 import type { Result } from './report.ts';
 import type { Bench, Section } from './section.ts';
@@ -49,4 +50,4 @@ function pairs(bench: Bench, table: Parameters<Bench['table']>[0]): Promise<Resu
   return bench.table(table, (rows) => pairRatios(table.title, rows));
 }
 
-export const SECTIONS: readonly Section[] = [verify, caps, handshake, peersSection];
+export const SECTIONS: readonly Section[] = [verify, caps, handshake, peersSection, nativeSection];

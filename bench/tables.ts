@@ -100,7 +100,7 @@ function cycle<T>(values: readonly T[], run: (value: T) => unknown): CalledCase[
 }
 
 /** The items in groups of a batch; a short corpus is used over and over. */
-function inGroups(items: readonly Item[]): Item[][] {
+export function inGroups(items: readonly Item[]): Item[][] {
   const count = Math.max(1, Math.floor(items.length / BATCH));
   return Array.from({ length: count }, (_, g) =>
     Array.from({ length: BATCH }, (_, i) => items[(g * BATCH + i) % items.length] as Item),

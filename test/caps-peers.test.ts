@@ -6,10 +6,11 @@
 import { existsSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { makeEngine } from '../bench/contenders.ts';
-import { makePeers } from '../bench/peers.ts';
+import { makeDecisions } from '../bench/peer-decisions.ts';
 
 it.skipIf(!existsSync('bench/peers/node_modules'))('agree with us', async () => {
-  const peers = makePeers(await makeEngine([]));
-  expect(peers?.differences).toEqual([]);
-  expect(peers?.compared).toBeGreaterThan(1000);
+  const { compared, differences, cedar } = await makeDecisions(await makeEngine([]));
+  cedar?.stop();
+  expect(differences).toEqual([]);
+  expect(compared).toBeGreaterThan(1000);
 });
