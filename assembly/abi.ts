@@ -43,6 +43,8 @@ export const SESSION_SECRET_LEN_MAX = 64;
 export const SESSION_ENTITY_LEN_MAX = 96;
 /** Most entries of the revocation table. */
 export const REVOCATIONS_MAX = 1024;
+/** Longest sealed ticket that the ticket cache takes, in bytes. */
+export const TICKET_CACHE_BLOB_MAX = 768;
 
 // ---------------------------------------------------------------------------------------------
 // Presets of `init`: how much memory the core takes, once.
@@ -78,7 +80,7 @@ export const LAYOUT_CHALLENGES_LEN = 60;
 /** Literals that compiled grants refer to (string offsets from GRANT_LITERAL_BASE up). */
 export const LAYOUT_LITERALS = 64;
 export const LAYOUT_LITERALS_LEN = 68;
-/** Start and length of the declared long-lived regions: secrets, sessions, caps, revocations. */
+/** Start and length of the long-lived regions: secrets, sessions, caps, revocations, tickets. */
 export const LAYOUT_KEPT = 72;
 export const LAYOUT_KEPT_LEN = 76;
 export const LAYOUT_SESSIONS_MAX = 80;
@@ -86,6 +88,8 @@ export const LAYOUT_SESSIONS_MAX = 80;
 export const LAYOUT_GRANTS_MAX = 84;
 /** View of compiled caps, filled by `caps_view`. */
 export const LAYOUT_CAPS_VIEW = 88;
+/** Counters of the ticket cache (TICKETS_*). */
+export const LAYOUT_TICKETS = 92;
 /** Length of the table. */
 export const LAYOUT_LEN = 96;
 
@@ -125,6 +129,8 @@ export const HOST_GENERAL_SECRET = 68;
  * u32: msgr1 signatures under aes256k sessions are computed (1) although unconfirmed, or not (0).
  */
 export const HOST_MSGR1_AES256K = 72;
+/** u32: opened tickets are kept in the ticket cache (1) or not (0). */
+export const HOST_TICKET_CACHE = 76;
 export const HOST_LEN = 80;
 
 /**
@@ -663,6 +669,17 @@ export const PROFILE_READ_ONLY = 2;
 export const PROFILE_READ_WRITE = 3;
 export const PROFILE_RBD = 4;
 export const PROFILE_RBD_READ_ONLY = 5;
+
+/** Counters of the ticket cache: u32 words that the host reads; the first three wrap. */
+export const TICKETS_HITS = 0;
+/** Look-ups that found nothing while the cache was on. */
+export const TICKETS_MISSES = 4;
+/** Times that the cache was emptied while it held something: ring, policy or `cache_clear`. */
+export const TICKETS_EMPTIED = 8;
+/** Tickets held now, and at most under this preset. */
+export const TICKETS_HELD = 12;
+export const TICKETS_MAX = 16;
+export const TICKETS_LEN = 20;
 
 /** Caps view, filled by `caps_view(handle)`: u32 words. */
 export const CAPS_VIEW_TEXT = 0;

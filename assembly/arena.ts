@@ -1,9 +1,9 @@
 /**
  * Named regions of memory. Their sizes follow from the preset given to `init`; nothing grows after.
  *
- * Transient regions come first, then the kept ones (service secrets, sessions, caps, revocations):
- * outside of the kept ones no byte of a session key or of an opened ticket may outlive a call,
- * but for the secret block and what the response was asked to hold.
+ * Transient regions come first, then the kept ones (service secrets, sessions, caps, revocations,
+ * cached tickets): outside of the kept ones no byte of a session key or of an opened ticket may
+ * outlive a call, but for the secret block and what the response was asked to hold.
  */
 
 import {
@@ -35,12 +35,15 @@ import {
   LAYOUT_SECRET,
   LAYOUT_SECRET_LEN,
   LAYOUT_SESSIONS_MAX,
+  LAYOUT_TICKETS,
   LAYOUT_WORK,
   LAYOUT_WORK_LEN,
   PRESET_LARGE,
   PRESET_SERVER,
   PRESET_SMALL,
   SPAN_LEN,
+  TICKETS_LEN,
+  TICKETS_MAX,
   WORK_LEN,
 } from './abi';
 
@@ -48,6 +51,7 @@ import {
 export const HOST: usize = memory.data(HOST_LEN, 16);
 export const LAYOUT: usize = memory.data(LAYOUT_LEN, 16);
 export const CAPS_VIEW: usize = memory.data(CAPS_VIEW_LEN, 16);
+export const TICKETS: usize = memory.data(TICKETS_LEN, 16);
 
 export let request: usize = 0;
 export let requestLen: i32 = 0;
@@ -81,6 +85,9 @@ export let capsOrders: usize = 0;
 export let capsHeap: usize = 0;
 export let capsHeapLen: i32 = 0;
 export let revocations: usize = 0;
+export let ticketTags: usize = 0;
+export let ticketSlots: usize = 0;
+export let ticketsMax: i32 = 0;
 
 export const SECRETS_LEN: i32 = 5 * 64 * 640;
 export const SESSION_LEN: i32 = 320;
@@ -88,6 +95,7 @@ export const CAPS_SLOT_LEN: i32 = 64;
 /** Smallest block of the caps heap, in bytes. */
 export const CAPS_BLOCK_MIN: i32 = 256;
 export const REVOCATIONS_LEN: i32 = 1024 * 160;
+export const TICKET_SLOT_LEN: i32 = 2048;
 
 const PAGE: i32 = 65536;
 
@@ -121,6 +129,7 @@ function sizes(preset: i32): void {
   sessionsMax = small ? 512 : large ? 262144 : 16384;
   capsSlotsMax = small ? 1024 : large ? 524288 : 32768;
   capsHeapLen = small ? 524288 : large ? 268435456 : 33554432;
+  ticketsMax = small ? 128 : large ? 32768 : 4096;
 }
 
 function layTransient(): void {
@@ -144,6 +153,8 @@ function layKept(): void {
   capsOrders = take(capsHeapLen / CAPS_BLOCK_MIN);
   capsHeap = take(capsHeapLen);
   revocations = take(REVOCATIONS_LEN);
+  ticketTags = take(ticketsMax * 4);
+  ticketSlots = take(ticketsMax * TICKET_SLOT_LEN);
 }
 
 function take(bytes: i32): usize {
@@ -171,6 +182,8 @@ function fillLayout(preset: i32, kept: usize): void {
   word(LAYOUT_SESSIONS_MAX, sessionsMax);
   word(LAYOUT_GRANTS_MAX, grantScratchMax);
   word(LAYOUT_CAPS_VIEW, CAPS_VIEW as i32);
+  word(LAYOUT_TICKETS, TICKETS as i32);
+  store<u32>(TICKETS + TICKETS_MAX, ticketsMax);
 }
 
 /** Writes one word of the layout table. */

@@ -6,6 +6,11 @@
  * mask, whatever failed before, so that with `aes` (a cipher without MAC) the work depends on the
  * lengths of the input alone. The lowest bit is the ordered check for the operator's log; a caller
  * sees one refusal until part b has opened.
+ *
+ * A blob that is in the ticket cache skips the opening of the ticket and the preparation of its
+ * session key. That is decided by public bytes, and there is no ticket that fails on this way: what
+ * remains depends on the lengths of the input as before. The time tells that this blob was shown
+ * here by its owner not long ago, which who has the blob saw on the wire anyway.
  */
 
 import {
@@ -53,9 +58,10 @@ import {
   infoSecret,
   infoSecretLen,
 } from './protocol';
-import { k256Decrypt, k256MacOk, k256PrepareOpen, rfc8009Wipe } from './rfc8009';
+import { K256_OPEN_LEN, k256Decrypt, k256MacOk, k256PrepareOpen, rfc8009Wipe } from './rfc8009';
 import { SECRET_BYTES, SECRET_PREPARED, SECRET_TYPE, secretFind } from './secrets';
 import { sha2Wipe } from './sha2';
+import { TICKET_KEY, ticketFind, ticketKeep, ticketRestore } from './tickets';
 
 /** CephXAuthorizer: part a up to the blob's length: u8, u64, u32, u8, u64, u32. */
 const PART_A_LEN: i32 = 26;
@@ -65,6 +71,7 @@ const GENERAL_SECRET_ID: u64 = 0xffffffffffffffff;
 export let declaredGlobalId: u64 = 0;
 export let declaredSecretId: u64 = 0;
 export let secretSlot: usize = 0;
+let declaredService: u32 = 0;
 let blob: usize = 0;
 let blobLen: i32 = 0;
 let sealed: usize = 0;
@@ -72,9 +79,11 @@ let sealedBytes: i32 = 0;
 
 /** Stands for a session key where none decoded, so that the work stays the same. */
 const DUMMY_SECRET: usize = memory.data(128, 16);
-/** Prepared session key: K256_OPEN_LEN bytes, of which CBC_OPEN_LEN serve key type aes. */
-const PREPARED: usize = memory.data(384, 16);
-const PREPARED_LEN: i32 = 384;
+/** The prepared session key, by the cipher that it is prepared for. */
+const PREPARED_AES: usize = memory.data(CBC_OPEN_LEN, 16);
+const PREPARED_256: usize = memory.data(K256_OPEN_LEN, 16);
+/** Stands for a prepared session key where a cached ticket has none of the kind. */
+const DUMMY_PREPARED: usize = memory.data(K256_OPEN_LEN, 16);
 
 /**
  * Decodes part a and the frame of part b of `len` bytes at p and finds the service secret.
@@ -88,7 +97,7 @@ export function authorizerDecode(p: usize, len: i32, service: u32): i32 {
   if (mode < 1 || mode > 9 || (strict && mode != 1)) return CHECK_AUTHORIZER_MODE;
   if (len < PART_A_LEN) return CHECK_OUTER_TRUNCATED;
   declaredGlobalId = load<u64>(p + 1);
-  const declaredService = load<u32>(p + 9);
+  declaredService = load<u32>(p + 9);
   declaredSecretId = load<u64>(p + 14);
   const left: u32 = len - PART_A_LEN;
   const ticketLen = load<u32>(p + 22);
@@ -114,19 +123,51 @@ export const HARDEN_BITS: u64 = 0x1fc00;
 /** Bits with any of which nothing in the ticket was decoded: all but padding and trailing bytes. */
 export const TICKET_BITS: u64 = 0x1f7;
 
+/** The entry of the ticket cache that stands for the ticket at hand, or 0. */
+export let cachedTicket: usize = 0;
+/** Where the decoded ticket ends: the session key is read up to here. */
+let infoEnd: usize = 0;
+
 /** The mask of failed rules; bit i is check CHECK_FOLD + i. Leaves `info` and `authorize` set. */
 export function authorizerOpen(): u64 {
   const level = load<i32>(HOST + HOST_PLAUSIBILITY);
   const strict = (level == PLAUSIBILITY_STRICT) as i32;
-  let failed = openTicket(strict);
-  const ticket = plain + openedFrom;
-  failed |= envelope(ticket, openedBytes, CHECK_TICKET_ENVELOPE_SHORT, CHECK_TICKET_ENVELOPE_MAGIC);
-  failed |= decodeTicketInfo(ticket, openedBytes, strict);
+  let failed: u64 = 0;
+  cachedTicket = ticketFind(declaredService, declaredSecretId, blob, blobLen);
+  if (cachedTicket != 0) infoEnd = ticketRestore(cachedTicket);
+  else {
+    failed = openTicket(strict);
+    const ticket = plain + openedFrom;
+    infoEnd = ticket + openedBytes;
+    failed |= envelope(
+      ticket,
+      openedBytes,
+      CHECK_TICKET_ENVELOPE_SHORT,
+      CHECK_TICKET_ENVELOPE_MAGIC,
+    );
+    failed |= decodeTicketInfo(ticket, openedBytes, strict);
+  }
   if (load<u32>(secretSlot + SECRET_TYPE) == KEY_TYPE_AES) {
     failed |= plausibility(level, secretSlot);
   }
   failed |= bit(CHECK_GLOBAL_ID, (infoGlobalId != declaredGlobalId) as i32);
   return failed | openAuthorize(strict);
+}
+
+/** Keeps the ticket of an authorizer of which every rule held: the first moment that it may. */
+export function authorizerKeep(): void {
+  if (cachedTicket != 0) return;
+  const aes = infoKeyType == KEY_TYPE_AES;
+  ticketKeep(
+    declaredService,
+    declaredSecretId,
+    blob,
+    blobLen,
+    plain + openedFrom,
+    openedBytes,
+    aes ? PREPARED_AES : PREPARED_256,
+    aes ? CBC_OPEN_LEN : K256_OPEN_LEN,
+  );
 }
 
 /** Where in `plain` the last opening left its plaintext, and how long it is. */
@@ -175,15 +216,14 @@ function openAuthorize(strict: i32): u64 {
   const fits256 = is256 & ((infoSecretLen >= 32) as i32) & inBuffer(infoSecretLen);
   const canAes = sealedBytes > 0 && (sealedBytes & 15) == 0;
   const can256 = sealedBytes >= 40;
-  const out = plain + room(blobLen);
+  const out = authorizePlain();
   let failed =
     bit(CHECK_SESSION_KEY_EMPTY, (isAes | is256) ^ 1) |
     bit(CHECK_AUTHORIZE_CIPHERTEXT_LENGTH, (isAes & (!canAes as i32)) | (is256 & (!can256 as i32)));
   zeroSpare(out);
   let n = 0;
   if (canAes) {
-    cbcPrepareOpen(choose(infoSecret, DUMMY_SECRET, fits128), PREPARED);
-    cbcOpen(PREPARED, sealed, sealedBytes, out);
+    cbcOpen(aesKey(fits128), sealed, sealedBytes, out);
     zeroSpare(out + sealedBytes);
     n = sealedBytes - stripLen(out, sealedBytes);
     failed |= bit(CHECK_AUTHORIZE_PADDING, isAes & strict & paddingBad(out, sealedBytes));
@@ -191,11 +231,9 @@ function openAuthorize(strict: i32): u64 {
   let opened = out;
   if (can256) {
     const second = canAes ? out + room(sealedBytes) : out;
-    const secret = choose(infoSecret, DUMMY_SECRET, fits256);
-    const secretLen = choose(infoSecretLen, 32, fits256) as i32;
-    k256PrepareOpen(secret, secretLen, USAGE_AUTHORIZE, PREPARED);
-    const ok = k256MacOk(PREPARED, sealed, sealedBytes);
-    k256Decrypt(PREPARED, sealed, sealedBytes, second);
+    const key = aes256kKey(fits256);
+    const ok = k256MacOk(key, sealed, sealedBytes);
+    k256Decrypt(key, sealed, sealedBytes, second);
     zeroSpare(second + sealedBytes - 24);
     failed |= bit(CHECK_AUTHORIZE_MAC, is256 & (ok ^ 1));
     const take256 = canAes ? is256 : 1;
@@ -204,6 +242,26 @@ function openAuthorize(strict: i32): u64 {
   }
   failed |= envelope(opened, n, CHECK_AUTHORIZE_ENVELOPE_SHORT, CHECK_AUTHORIZE_ENVELOPE_MAGIC);
   return failed | decodeAuthorize(opened, n, strict);
+}
+
+/** The session key prepared for part b, or something like it where it does not fit. */
+function aesKey(fits: i32): usize {
+  if (cachedTicket != 0) return choose(cachedTicket + TICKET_KEY, DUMMY_PREPARED, fits);
+  cbcPrepareOpen(choose(infoSecret, DUMMY_SECRET, fits), PREPARED_AES);
+  return PREPARED_AES;
+}
+
+function aes256kKey(fits: i32): usize {
+  if (cachedTicket != 0) return choose(cachedTicket + TICKET_KEY, DUMMY_PREPARED, fits);
+  const secretLen = choose(infoSecretLen, 32, fits) as i32;
+  const secret = choose(infoSecret, DUMMY_SECRET, fits);
+  k256PrepareOpen(secret, secretLen, USAGE_AUTHORIZE, PREPARED_256);
+  return PREPARED_256;
+}
+
+/** Where the plaintext of part b goes: behind that of the ticket, if it was opened. */
+function authorizePlain(): usize {
+  return cachedTicket != 0 ? plain : plain + room(blobLen);
 }
 
 /** Bytes that n bytes of plaintext and the spare behind them take in `plain`, aligned. */
@@ -215,17 +273,23 @@ function room(n: i32): usize {
 export function authorizerWipe(): void {
   // A second plaintext of part b exists only for lengths that both ciphers can have.
   const seconds: usize = (sealedBytes & 15) == 0 ? 2 : 1;
-  wipe(plain, room(blobLen) + seconds * room(sealedBytes));
-  if (sealedBytes >= 40 || load<u32>(secretSlot + SECRET_TYPE) == KEY_TYPE_AES256K) {
-    wipe(PREPARED, PREPARED_LEN);
+  wipe(plain, authorizePlain() - plain + seconds * room(sealedBytes));
+  const hashed =
+    sealedBytes >= 40 ||
+    (cachedTicket == 0 && load<u32>(secretSlot + SECRET_TYPE) == KEY_TYPE_AES256K);
+  if (hashed) {
     sha2Wipe();
     rfc8009Wipe();
-  } else wipe(PREPARED, CBC_OPEN_LEN);
+  }
+  if (cachedTicket == 0) {
+    wipe(PREPARED_AES, CBC_OPEN_LEN);
+    if (sealedBytes >= 40) wipe(PREPARED_256, K256_OPEN_LEN);
+  }
   aesWipe();
 }
 
 function inBuffer(n: i32): i32 {
-  return (infoSecret + n <= plain + openedFrom + openedBytes) as i32;
+  return (infoSecret + n <= infoEnd) as i32;
 }
 
 /** Ceph's rule (Crypto.cc): strip min(last byte, 16), look at nothing else. */

@@ -14,6 +14,7 @@ import { runRecords } from './record';
 import { revokeApply } from './revocations';
 import { secretClear, secretCount, secretPut, secretRemove } from './secrets';
 import { sessionRelease, sessionsClear } from './sessions';
+import { ticketsClear } from './tickets';
 import { workChallengeHash, workDerive, workOpen, workPrimitive, workSeal, workWipe } from './work';
 
 /** The version of this ABI. */
@@ -82,7 +83,8 @@ export function session_release(low: u32, high: u32): i32 {
 
 /**
  * Applies a revocation: REVOKE_* fields of the work block, an entity id of idLen bytes at WORK_KEY.
- * Returns CHECK_OK, CHECK_RECORD_FIELD or CHECK_LIMIT. Sessions feel it on their next use.
+ * Returns CHECK_OK, CHECK_RECORD_FIELD or CHECK_LIMIT. Sessions and cached tickets feel it
+ * on their next use.
  */
 export function revoke(idLen: i32): i32 {
   const check = idLen < 0 ? CHECK_RECORD_FIELD : revokeApply(idLen);
@@ -90,8 +92,9 @@ export function revoke(idLen: i32): i32 {
   return check;
 }
 
-/** Ends every session and drops all compiled caps. */
+/** Ends every session, drops all compiled caps and empties the ticket cache. */
 export function cache_clear(): void {
+  ticketsClear();
   sessionsClear();
   capsClear();
 }

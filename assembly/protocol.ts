@@ -110,6 +110,49 @@ function decodeSessionKey(p: usize, key: u64, end: u64, shortBefore: i32, strict
   );
 }
 
+/** Bytes that `infoSave` writes: addresses as offsets from where the plaintext lies. */
+export const INFO_SAVED_LEN: i32 = 88;
+
+/** Writes the `info` of a ticket, decoded without a failure from plaintext at `base`, at `to`. */
+export function infoSave(to: usize, base: usize): void {
+  store<u64>(to, infoGlobalId);
+  store<u64>(to, infoAuid, 8);
+  store<u64>(to, infoCreated, 16);
+  store<u64>(to, infoExpires, 24);
+  store<u64>(to, infoKeyCreated, 32);
+  store<u32>(to, infoEntityType, 40);
+  store<u32>(to, (infoEntity - base) as u32, 44);
+  store<i32>(to, infoEntityLen, 48);
+  store<i32>(to, infoHasAuid, 52);
+  store<i32>(to, infoAllowAll, 56);
+  store<u32>(to, (infoCaps - base) as u32, 60);
+  store<i32>(to, infoCapsLen, 64);
+  store<u32>(to, (infoKey - base) as u32, 68);
+  store<u32>(to, infoKeyType, 72);
+  store<u32>(to, (infoSecret - base) as u32, 76);
+  store<i32>(to, infoSecretLen, 80);
+}
+
+/** Sets `info` as it was saved at `from`, for a copy of the plaintext at `base`. */
+export function infoRestore(from: usize, base: usize): void {
+  infoGlobalId = load<u64>(from);
+  infoAuid = load<u64>(from, 8);
+  infoCreated = load<u64>(from, 16);
+  infoExpires = load<u64>(from, 24);
+  infoKeyCreated = load<u64>(from, 32);
+  infoEntityType = load<u32>(from, 40);
+  infoEntity = base + load<u32>(from, 44);
+  infoEntityLen = load<i32>(from, 48);
+  infoHasAuid = load<i32>(from, 52);
+  infoAllowAll = load<i32>(from, 56);
+  infoCaps = base + load<u32>(from, 60);
+  infoCapsLen = load<i32>(from, 64);
+  infoKey = base + load<u32>(from, 68);
+  infoKeyType = load<u32>(from, 72);
+  infoSecret = base + load<u32>(from, 76);
+  infoSecretLen = load<i32>(from, 80);
+}
+
 /**
  * CephXAuthorize (client -> service, sealed; usage 0x10), after the envelope:
  *

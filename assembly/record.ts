@@ -46,6 +46,7 @@ import { mdsRecordCheck } from './mdsrecord';
 import { osdRecordCheck } from './osdrecord';
 import { secretBlockWipe } from './reply';
 import { signRecord } from './signature';
+import { ticketsBegin } from './tickets';
 import { reasonOf, verdict, verdictBegin, verdictEnd, verdictSet } from './verdict';
 import { verifyRecord } from './verify';
 
@@ -57,6 +58,7 @@ const HEADS_LEN: i32 = BATCH_RECORDS_MAX * VERDICT_LEN;
 /** Answers the records in the first `bytes` of the request region; returns the response's bytes. */
 export function runRecords(bytes: i32): i32 {
   secretBlockWipe();
+  ticketsBegin();
   checkAfter(0);
   if (bytes < 0 || bytes > requestLen) return 0;
   let at = 0;

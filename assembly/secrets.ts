@@ -24,10 +24,11 @@ import {
   WORK_KEY_LEN,
 } from './abi';
 import { secrets, work } from './arena';
-import { wipe } from './bytes';
+import { equal, wipe } from './bytes';
 import { cbcPrepareOpen } from './cbc';
 import { cryptoKeyCheck, keyCreatedNs, keySecret, keySecretLen, keyType } from './cryptokey';
 import { k256PrepareOpen } from './rfc8009';
+import { ticketsClear } from './tickets';
 
 /** One slot: header, prepared opening key, the secret is not kept. */
 export const SECRET_LEN: i32 = 640;
@@ -42,6 +43,9 @@ export const SECRET_TYPE: i32 = 24;
 export const SECRET_BYTES: i32 = 28;
 /** Prepared opening key: CBC_OPEN_LEN or K256_OPEN_LEN bytes. */
 export const SECRET_PREPARED: i32 = 32;
+
+/** A secret on its way into its slot; zeros otherwise. */
+const FRESH: usize = memory.data(SECRET_LEN, 16);
 
 /** Slots in use, per service index; slots of a service are kept without gaps. */
 const counts: usize = memory.data(32, 8);
@@ -87,12 +91,17 @@ export function secretPut(keyLen: i32): i32 {
     slot = first(index) + count * SECRET_LEN;
     store<i32>(counts + index * 4, count + 1);
   }
-  fill(slot, id);
+  fill(FRESH, id);
+  // Who reads the ring again puts secrets that are there already: nothing has changed by that.
+  if (!equal(slot, FRESH, SECRET_LEN)) {
+    ticketsClear();
+    memory.copy(slot, FRESH, SECRET_LEN);
+  }
+  wipe(FRESH, SECRET_LEN);
   return CHECK_OK;
 }
 
 function fill(slot: usize, id: u64): void {
-  wipe(slot, SECRET_LEN);
   store<u64>(slot + SECRET_ID, id);
   store<u64>(slot + SECRET_EXPIRES, load<u64>(work + PUT_EXPIRES));
   store<u64>(slot + SECRET_CREATED, keyCreatedNs);
@@ -109,6 +118,7 @@ function fill(slot: usize, id: u64): void {
 export function secretRemove(service: u32, id: u64): i32 {
   const slot = secretFind(service, id);
   if (slot == 0) return 0;
+  ticketsClear();
   const index = serviceIndex(service);
   const last = load<i32>(counts + index * 4) - 1;
   const lastSlot = first(index) + last * SECRET_LEN;
@@ -120,6 +130,7 @@ export function secretRemove(service: u32, id: u64): i32 {
 
 /** Removes all secrets of a service; service 0 means of every service. */
 export function secretClear(service: u32): void {
+  ticketsClear();
   for (let index = 0; index < 5; index++) {
     if (service != 0 && serviceIndex(service) != index) continue;
     wipe(first(index), load<i32>(counts + index * 4) * SECRET_LEN);

@@ -50,6 +50,7 @@ import {
   REASON_OK,
   RECORD_FLAGS,
   RECORD_SERVICE,
+  SOURCE_TICKET_CACHE,
   TAIL_CAPS,
   TAIL_CAPS_RAW,
   TAIL_ENTITY,
@@ -61,13 +62,16 @@ import {
   VERDICT_HANDLE,
   VERDICT_INFO,
   VERDICT_SECRET_ID,
+  VERDICT_SOURCE,
   VERIFY_AUTHORIZER,
 } from './abi';
 import { challenges, HOST } from './arena';
 import {
   authorizerDecode,
+  authorizerKeep,
   authorizerOpen,
   authorizerWipe,
+  cachedTicket,
   declaredSecretId,
   HARDEN_BITS,
   secretSlot,
@@ -119,6 +123,8 @@ export function verifyRecord(record: usize, index: i32): void {
   const proven = (failed & AUTHENTICATION_BITS) == 0;
   if (proven) failed |= judge(service);
   verdictOf(failed, proven);
+  if (proven && cachedTicket != 0) store<u8>(verdict + VERDICT_SOURCE, SOURCE_TICKET_CACHE);
+  if (failed == 0) authorizerKeep();
   // The flag first: without it no branch may depend on what was in the ticket.
   const unproven = (flags & FLAG_UNPROVEN) != 0 && (failed & TICKET_BITS) == 0;
   if (proven || unproven) fillHead(proven);

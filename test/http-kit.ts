@@ -94,7 +94,7 @@ export class Kit {
   }
 
   static async create(options: KitOptions = {}): Promise<Kit> {
-    return new Kit(await Engine.create({ preset: 'small' }), options);
+    return new Kit(await Engine.create({ preset: 'small', ticketCache: true }), options);
   }
 
   async post(path: string, body: unknown, listener: Listener = UNIX): Promise<Answer> {

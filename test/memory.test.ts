@@ -14,12 +14,19 @@ import { verify } from './twin/verify.ts';
 
 const seed = seedOf(7);
 
-describe.each(['simd', 'plain'] as const)('memory of the %s build', (build: Build) => {
+const setups: readonly (readonly [Build, string, boolean])[] = [
+  ['simd', 'no ticket cache', false],
+  ['plain', 'no ticket cache', false],
+  ['simd', 'the ticket cache', true],
+  ['plain', 'the ticket cache', true],
+];
+
+describe.each(setups)('memory of the %s build with %s', (build, _, ticketCache) => {
   let engine: Engine;
   let kept: { from: number; to: number };
 
   beforeAll(async () => {
-    engine = await Engine.create({ build, preset: 'small' });
+    engine = await Engine.create({ build, preset: 'small', ticketCache });
     kept = keptRegion(engine);
   });
 
@@ -50,6 +57,8 @@ describe.each(['simd', 'plain'] as const)('memory of the %s build', (build: Buil
         },
         { nowNs: input.nowNs, policy },
       );
+      const held = engine.ticketCache.held;
+      expect(held).toBeLessThanOrEqual(ticketCache ? engine.ticketCache.max : 0);
       const found = search(engine.memory, secret.subarray(0, 16), kept);
       expect(found, `case ${i} (seed ${seed}): session key found`).toEqual([]);
       const caps = twin.ticket?.capsRaw ?? new Uint8Array(0);
@@ -85,6 +94,7 @@ describe.each(['simd', 'plain'] as const)('memory of the %s build', (build: Buil
       expect(search(engine.memory, secret, { from: 0, to: 0 }).length).toBeGreaterThan(0);
       // The secret block is wiped by the next call, the session by its release.
       engine.sessionRelease(verdict.handle);
+      engine.cacheClear();
       engine.run(new Uint8Array(0), host);
       expect(search(engine.memory, secret, { from: 0, to: 0 })).toEqual([]);
       return;

@@ -163,7 +163,7 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
   const log = createLogger({ write: (line) => io.err(line), clock });
   hardenProcess(log);
   makePrivateDirectory(config.data);
-  const engine = await Engine.create();
+  const engine = await Engine.create({ ticketCache: true });
   const store = config.admin && (await openServedStore(config.admin, log));
   let ring: OpenRing | undefined;
   try {

@@ -17,6 +17,7 @@ import type {
   ServiceId,
   ServiceSecret,
   SignatureScheme,
+  TicketCacheStats,
   VerifyRequest,
 } from './types.ts';
 import { readSecrets, type Verdict, type VerdictSecrets, VerdictSlab } from './verdict.ts';
@@ -82,6 +83,7 @@ export class Engine {
     this.build = build;
     this.#core = core;
     this.#host = new HostBlock(buffer, layout, options.random ?? defaultRandom);
+    this.#host.setTicketCache(options.ticketCache ?? false);
     this.#work = new WorkBlock(core, word(abi.LAYOUT_WORK));
     this.#request = new Uint8Array(buffer, word(abi.LAYOUT_REQUEST), word(abi.LAYOUT_REQUEST_LEN));
     this.#writer = new RecordWriter(this.#request);
@@ -192,7 +194,11 @@ export class Engine {
 
   /** Of a verify verdict and the check verdict behind it, the one that decides. */
   #decided(at: number): number {
-    return this.#slab.allowed(at) ? this.#slab.after(at) : at;
+    if (!this.#slab.allowed(at)) return at;
+    const checked = this.#slab.after(at);
+    // Where the ticket came from, not that the check is of the session it has just opened.
+    this.#slab.copySource(at, checked);
+    return checked;
   }
 
   /** Parses an OSD or MDS caps text; with `keep` the verdict carries a handle for `check`. */
@@ -295,9 +301,22 @@ export class Engine {
     return this.#core.session_release(low, Number(handle >> 32n)) === 1;
   }
 
-  /** Ends every session and drops all compiled caps. */
+  /** Ends every session, drops all compiled caps and empties the ticket cache. */
   cacheClear(): void {
     this.#core.cache_clear();
+  }
+
+  /** How the ticket cache fares. */
+  get ticketCache(): TicketCacheStats {
+    const at = this.layout.getUint32(abi.LAYOUT_TICKETS, true);
+    const view = new DataView(this.#core.memory.buffer, at, abi.TICKETS_LEN);
+    return {
+      hits: view.getUint32(abi.TICKETS_HITS, true),
+      misses: view.getUint32(abi.TICKETS_MISSES, true),
+      emptied: view.getUint32(abi.TICKETS_EMPTIED, true),
+      held: view.getUint32(abi.TICKETS_HELD, true),
+      max: view.getUint32(abi.TICKETS_MAX, true),
+    };
   }
 
   /**
@@ -346,7 +365,7 @@ export class Engine {
     return this.#work.primitive(op, key, data, iv);
   }
 
-  /** Ends all sessions, drops caps and secrets, and zeroes the transient regions. */
+  /** Ends all sessions, drops caps, tickets and secrets, and zeroes the transient regions. */
   wipe(): void {
     this.#core.cache_clear();
     this.#core.secret_clear(0);

@@ -77,6 +77,11 @@ export class HostBlock {
     if (randomBytes > 0) this.#fillPool(randomBytes);
   }
 
+  /** Whether opened tickets are kept; turning it off empties the cache. */
+  setTicketCache(on: boolean): void {
+    this.#view.setUint32(abi.HOST_TICKET_CACHE, on ? 1 : 0, true);
+  }
+
   setChallenge(challenge: Challenge): void {
     this.#view.setUint32(abi.HOST_CHALLENGE_MODE, MODES[challenge.mode], true);
     const value = challenge.mode === 'off' ? 0n : challenge.value;

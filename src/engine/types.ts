@@ -169,4 +169,21 @@ export interface EngineOptions {
   readonly wasm?: WebAssembly.Module | Uint8Array;
   /** Fills the array with random bytes. Default `crypto.getRandomValues`. */
   readonly random?: (into: Uint8Array) => void;
+  /**
+   * Keep opened tickets, so that the next authorizer with the same ticket costs less. Decisions are
+   * never kept. Default false.
+   */
+  readonly ticketCache?: boolean;
+}
+
+/** Counters of the ticket cache since the start; the first three wrap at 2^32. */
+export interface TicketCacheStats {
+  readonly hits: number;
+  /** Look-ups that found nothing. */
+  readonly misses: number;
+  /** Times that it was emptied while it held something: ring, policy or `cacheClear`. */
+  readonly emptied: number;
+  /** Tickets held now, and at most. */
+  readonly held: number;
+  readonly max: number;
 }

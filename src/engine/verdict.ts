@@ -228,6 +228,13 @@ export class VerdictSlab {
     return ((this.#core[(at + abi.VERDICT_DECISION) >>> 2] as number) & 0xff) === 1;
   }
 
+  /** Gives the verdict record at `to` the source of the one at `from`. */
+  copySource(from: number, to: number): void {
+    const source = (this.#core[(from + abi.VERDICT_DECISION) >>> 2] as number) & 0xff00;
+    const word = (to + abi.VERDICT_DECISION) >>> 2;
+    this.#core[word] = ((this.#core[word] as number) & ~0xff00) | source;
+  }
+
   /** Whether the secret block holds an entry for the verdict record at `at`. */
   hasSecrets(at: number): boolean {
     return ((this.#core[(at + abi.VERDICT_INFO) >>> 2] as number) & abi.INFO_SECRETS) !== 0;

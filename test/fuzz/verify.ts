@@ -50,7 +50,8 @@ export function fuzzVerify(engine: Engine, seed: number, count: number): Histogr
   return histogram;
 }
 
-function enginePolicy(policy: TwinPolicy): Partial<Policy> {
+/** The policy of the twin as the engine takes it. */
+export function enginePolicy(policy: TwinPolicy): Partial<Policy> {
   const { allowedTypes, ...rest } = policy;
   return {
     ...rest,
