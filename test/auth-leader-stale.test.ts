@@ -39,5 +39,5 @@ describe('an instance whose view of the store is old', () => {
     await until(seals);
     await rotation.close();
     expect(await store.lease('rotation', 1000, { timeoutMs: 1000 })).toBeDefined();
-  }, 30_000);
+  });
 });

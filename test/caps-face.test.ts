@@ -13,6 +13,7 @@ import {
 } from '../src/caps/index.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { acceptRows } from './caps-vectors.ts';
+import { cpuMs } from './cputime.ts';
 import { loadVectors } from './twin/load.ts';
 
 interface Example {
@@ -75,12 +76,13 @@ describe('caps', () => {
 
   it('parses a long mon cap in time linear in it', () => {
     const grants = Array.from({ length: 20_000 }, (_, i) => `allow command "c${i}" with a=b`);
-    const start = performance.now();
-    const parsed = parse('mon', grants.join(','));
-    expect(parsed.ok && check(parsed.grants, { op: { command: 'c9', read: true } }).allowed).toBe(
-      false,
-    );
-    expect(performance.now() - start).toBeLessThan(2000);
+    const text = grants.join(',');
+    const ms = cpuMs(() => {
+      const parsed = parse('mon', text);
+      const op = { command: 'c9', read: true };
+      expect(parsed.ok && check(parsed.grants, { op }).allowed).toBe(false);
+    });
+    expect(ms).toBeLessThan(2000);
   });
 
   it('wants an engine for osd and mds', () => {

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { compilePosix, translatePosix } from '../src/caps/posixregex.ts';
+import { cpuMs } from './cputime.ts';
 import { Rng, seedOf } from './rng.ts';
 
 const matches = (expression: string, value: string): boolean =>
@@ -90,10 +91,11 @@ describe('posix expressions', () => {
 
   it('needs no exponential time', () => {
     const value = 'a'.repeat(20_000);
-    const start = performance.now();
-    expect(matches('(a*)*(a|aa)+$b', value)).toBe(false);
-    expect(matches('(.*)*(.*)*(.*)*x', value)).toBe(false);
-    expect(performance.now() - start).toBeLessThan(3000);
+    const ms = cpuMs(() => {
+      expect(matches('(a*)*(a|aa)+$b', value)).toBe(false);
+      expect(matches('(.*)*(.*)*(.*)*x', value)).toBe(false);
+    });
+    expect(ms).toBeLessThan(3000);
   });
 
   it('agrees with JavaScript where both mean the same', () => {

@@ -28,6 +28,7 @@ import {
 } from './spawn.ts';
 
 const SESSIONS = 1_000;
+const SOCKETS = 16;
 const TOKEN_FILE = `accept ${'a'.repeat(32)}\naccept ${'b'.repeat(32)}\n`;
 
 /** One connection of a client to a node, as the node remembers it. */
@@ -39,7 +40,7 @@ interface Connection {
 }
 
 const folder = temporaryFolder('restart');
-const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+const agent = new Agent({ keepAlive: true, maxSockets: SOCKETS });
 let sidecar: SpawnedSidecar;
 let connections: Connection[];
 
@@ -48,7 +49,12 @@ beforeAll(async () => {
   writeFileSync(join(folder.path, 'secrets.json'), formatSecrets(SECRETS), owner);
   writeFileSync(join(folder.path, 'tokens'), TOKEN_FILE, owner);
   sidecar = await start();
-  connections = await Promise.all(Array.from({ length: SESSIONS }, (_, i) => connect(i)));
+  connections = [];
+  // A few at a time: between challenge and answer there are 10 s, for each of them.
+  const some = async (from: number): Promise<void> => {
+    for (let i = from; i < SESSIONS; i += SOCKETS) connections[i] = await connect(i);
+  };
+  await Promise.all(Array.from({ length: SOCKETS }, (_, from) => some(from)));
   expect(await sidecar.stop('SIGKILL')).toBe('SIGKILL');
   sidecar = await start();
 });
@@ -190,11 +196,19 @@ it('accepts a state of the killed process once, on its connection, and only for 
     const { challenge_state } = first.body;
     return { ...base, authorizer: b64(ticket.authorizer(challenge)), challenge_state };
   };
-  const [good, nameless, late] = [await begin(), await begin(), await begin()];
-  await sidecar.stop('SIGKILL');
-  sidecar = await start();
+  // A state is good for 10 s: where a start takes longer than that, it is tried once more.
+  let [good, nameless, late] = [{}, {}, {}];
+  let accepted: HttpAnswer | undefined;
+  for (let tries = 0; tries < 5 && accepted?.body.decision !== true; tries++) {
+    const begun = Date.now();
+    [good, nameless, late] = [await begin(), await begin(), await begin()];
+    await sidecar.stop('SIGKILL');
+    sidecar = await start();
+    accepted = await post('/v1/verify', good);
+    if (Date.now() - begun < 9_000) expect(accepted.body.decision).toBe(true);
+  }
+  expect(accepted?.body.decision).toBe(true);
   const waited = new Promise((resolve) => setTimeout(resolve, 11_000));
-  expect((await post('/v1/verify', good)).body.decision).toBe(true);
   expectRefused(await post('/v1/verify', good), EXPIRED);
   expectRefused(await post('/v1/verify', { ...nameless, connection: undefined }), EXPIRED);
   await waited;

@@ -276,7 +276,8 @@ describe('closing', () => {
       `POST /v1/verify HTTP/1.1\r\nHost: ${new URL(name).host}\r\n` +
         'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{',
     );
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    // Several turns of the event loop, so that it has surely come in.
+    for (let i = 0; i < 10; i++) await new Promise((resolve) => setTimeout(resolve, 10));
     await open[0]!.close(5_000);
     open = [];
     // Deno lets the answer out, but no more of the body in.

@@ -56,7 +56,7 @@ describe('a sidecar beside a cluster', () => {
     expect(await reasonOf(4n)).toBe('ok');
     expect((await send(sidecar, '/readyz')).status).toBe(200);
     // The current secret expires 8 s after it came, and a second later it should have gone.
-    await until(() => now() > start + 10, 15_000);
+    await until(() => now() > start + 10, 60_000);
     const verbose = await send(sidecar, '/readyz?verbose');
     expect([verbose.status, verbose.body.stale]).toEqual([200, ['osd']]);
     expect(await reasonOf(4n)).toBe('ok');
@@ -66,7 +66,7 @@ describe('a sidecar beside a cluster', () => {
     expect(metrics.text).toMatch(/^cephgate_service_secrets_stale\{service="osd"\} 1$/m);
     expect(sidecar.err).not.toContain(kit.key.toBase64());
     expect(await sidecar.stop()).toBe(0);
-  }, 30_000);
+  });
 
   it('ends at once if the cluster refuses it', async () => {
     const wrong = CryptoKey.create('aes256k', utimeFromNs(0n), randomBytes);
@@ -76,7 +76,7 @@ describe('a sidecar beside a cluster', () => {
     expect(await refused.ended).toBe(3);
     expect(refused.err).toContain('the key or the name is wrong');
     expect(refused.out).toBe('');
-  }, 15_000);
+  });
 
   it.each([
     [['--mon-host', '127.0.0.1'], 'needs "--name"'],

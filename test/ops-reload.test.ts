@@ -105,7 +105,7 @@ describe('a reload', () => {
 describe('SIGTERM', () => {
   it('is not ready but serves for the delay, ends what runs, and takes nothing new', async () => {
     const own = temporaryFolder('term');
-    const drain = ['--drain-delay', '1', '--drain-deadline', '5'];
+    const drain = ['--drain-delay', '3', '--drain-deadline', '20'];
     const sidecar = await startServe(own.path, [...LISTEN, ...drain]);
     const tcp = { host: '127.0.0.1', port: sidecar.port };
     const kept = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -120,13 +120,19 @@ describe('SIGTERM', () => {
 
     // A request that is under way when the listeners close.
     const slow = slowRequest(tcp.port);
-    await pause(1_500 - (Date.now() - began));
-    await expect(send(tcp, '/livez')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    const refused = async (): Promise<unknown> =>
+      send(tcp, '/livez').then(
+        ({ status }) => status,
+        ({ code }) => code,
+      );
+    await expect.poll(refused, { timeout: 15_000 }).toBe('ECONNREFUSED');
     slow.finish();
     // Deno lets the answer out, but no more of the body in.
     expect(await slow.status).toBe(400);
     expect(await sidecar.ended).toBe(0);
-    expect(Date.now() - began).toBeLessThan(5_000);
+    // The delay was kept, and the deadline was not needed.
+    expect(Date.now() - began).toBeGreaterThan(2_900);
+    expect(Date.now() - began).toBeLessThan(20_000);
     kept.destroy();
     own.remove();
   });
@@ -140,7 +146,8 @@ describe('SIGTERM', () => {
     sidecar.raise('SIGTERM');
     expect(await sidecar.ended).toBe(0);
     if (!('Deno' in globalThis)) expect(Date.now() - began).toBeGreaterThan(500);
-    expect(Date.now() - began).toBeLessThan(5_000);
+    // A body may take 10 s: it is not that which ended it.
+    expect(Date.now() - began).toBeLessThan(9_000);
     if (!('Deno' in globalThis)) expect(await slow.status).toBe(0);
     own.remove();
   });

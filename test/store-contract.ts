@@ -274,7 +274,8 @@ export function storeContract(
       expect(await holds('rotation', second!.fencing)).toBe(true);
     });
 
-    it('ends without renewal, and lives on with it', async () => {
+    // The time between two calls counts here, which a busy machine can stretch.
+    it('ends without renewal, and lives on with it', { retry: 3 }, async () => {
       const ttl = options.leaseTtlMs;
       const kept = await store.lease('kept', ttl * 3, CALL);
       const lost = await store.lease('lost', ttl, CALL);

@@ -323,7 +323,7 @@ describe('sqlite: kill -9', () => {
       const child = startChild('write');
       expect(await child.next()).toMatch(/^open/);
       const until = Date.now() + 250 + round * 130;
-      while (Date.now() < until) acknowledged = Number(await child.next());
+      for (let n = 0; n < 8 || Date.now() < until; n++) acknowledged = Number(await child.next());
       acknowledged = Math.max(acknowledged, await child.kill());
       const store = await opened();
       const last = await numbers(store);
@@ -336,7 +336,7 @@ describe('sqlite: kill -9', () => {
       await store.close();
     }
     expect(acknowledged).toBeGreaterThan(20);
-  }, 30_000);
+  });
 });
 
 async function numbers(store: Store): Promise<string[]> {

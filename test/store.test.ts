@@ -13,13 +13,13 @@ const folder = mkdtempSync(join(tmpdir(), 'cephgate-store-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe('memory', () => {
-  storeContract('memory', async () => new MemoryStore(), { leaseTtlMs: 40, transactions: 1_500 });
+  storeContract('memory', async () => new MemoryStore(), { leaseTtlMs: 250, transactions: 1_500 });
 });
 
 describe('sqlite', () => {
   let files = 0;
   storeContract('sqlite', () => openStore(`sqlite:${join(folder, `${files++}`, 'store.db')}`), {
-    leaseTtlMs: 40,
+    leaseTtlMs: 250,
     transactions: 400,
   });
 });

@@ -3,7 +3,8 @@
  * what a real monitor took (format caps-accept/1).
  */
 
-import { capsFace, isCapsService, type Release, type RequestRecord } from './capsface.ts';
+import { capsFace, isCapsService, type RequestRecord } from './capsface.ts';
+import { type Release, releaseOf } from './release.ts';
 import type { Check, Report } from './report.ts';
 import type { Rig } from './rig.ts';
 
@@ -67,11 +68,14 @@ interface AcceptRow {
 }
 
 export interface AcceptFile {
+  readonly ceph_version?: string;
   readonly service: string;
   readonly rows: readonly AcceptRow[];
 }
 
-export function runAccept(rig: Rig, report: Report, { service, rows }: AcceptFile): void {
+export function runAccept(rig: Rig, report: Report, file: AcceptFile): void {
+  const { service, rows } = file;
+  const release = releaseOf(file);
   for (const [i, row] of rows.entries()) {
     const fields = { daemon: service, service, ...row };
     report.case(
@@ -79,7 +83,7 @@ export function runAccept(rig: Rig, report: Report, { service, rows }: AcceptFil
       fields,
       (check) => {
         if (!isCapsService(service)) throw new Error(`no matcher for daemon ${service}`);
-        const { error } = capsFace(rig, service, row.caps, 16);
+        const { error } = capsFace(rig, service, row.caps, release);
         check.same('accept', error === undefined, row.accept);
         if (row.error !== undefined) check.same('error', error, row.error);
         if (row.rc !== undefined) check.same('rc', error === undefined ? 0 : EINVAL, row.rc);

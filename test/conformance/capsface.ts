@@ -12,9 +12,8 @@ import {
   readRequest,
 } from '../../src/caps/index.ts';
 import { twinOf } from './capstwin.ts';
+import type { Release } from './release.ts';
 import { agree, BY_ENGINE, BY_TWIN, type Rig } from './rig.ts';
-
-export type Release = 16 | 20;
 
 /** A request as the files write it: the fields of caps.md, with `addr`. */
 export type RequestRecord = Readonly<Record<string, unknown>>;

@@ -22,6 +22,11 @@ export function osdNeeds(operation: string): Readonly<Record<string, unknown>> {
   return { read, write, classes };
 }
 
+/** Whether it is known what an operation asks of MDS caps. */
+export function isMdsOperation(operation: string): boolean {
+  return Object.hasOwn(MDS_MASKS, operation);
+}
+
 /** What is asked of MDS caps, by root at a directory of root's. */
 export function mdsRequest(
   operation: string,

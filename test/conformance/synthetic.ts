@@ -57,7 +57,12 @@ export function runSynthetic(rig: Rig, report: Report, file: SyntheticFile): voi
       vector.id,
       { ...vector },
       (check) => {
-        for (const policy of Object.keys(file.policies)) {
+        const policies = Object.keys(file.policies);
+        const strange = Object.keys(vector.expect).find(
+          (each) => ![...policies, 'all'].includes(each),
+        );
+        if (strange !== undefined) check.fail(`there is no policy "${strange}"`);
+        for (const policy of policies) {
           const key = policy in vector.expect ? policy : 'all';
           judgeOne(rig, check, vector, key, policy);
         }
