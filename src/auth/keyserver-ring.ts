@@ -77,7 +77,9 @@ export class KeyServerRing {
 }
 
 /** Service and secret id in the clear part of an authorizer; undefined if it is cut. */
-function secretOf(authorizer: Uint8Array): { serviceId: number; secretId: bigint } | undefined {
+export function secretOf(
+  authorizer: Uint8Array,
+): { readonly serviceId: number; readonly secretId: bigint } | undefined {
   const reader = new Reader(authorizer);
   try {
     reader.bytes(SERVICE_ID_AT);

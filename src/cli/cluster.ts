@@ -1,16 +1,18 @@
 /** A real cluster as commands name it: monitors, entities and their keys. */
 
-import { lookup } from 'node:dns/promises';
+import type { CryptoKey } from '../cephx/cryptokey.ts';
 import { type EntityName, formatEntityName, parseEntityName } from '../cephx/protocol.ts';
 import type { Engine } from '../engine/engine.ts';
-import { ConfigError, MonError } from '../errors.ts';
+import { ConfigError, FileError, MonError } from '../errors.ts';
 import { ClusterRing } from '../http/clusterring.ts';
 import type { LogRecord } from '../http/deps.ts';
+import type { ClientOptions, Surroundings } from '../keyring/cephconf.ts';
 import { findClientKey } from '../keyring/keyringsearch.ts';
-import { MonClient } from '../mon/monclient.ts';
-import { parseMonHost } from '../mon/monhost.ts';
+import type { Release } from '../keyring/keytext.ts';
+import { type HuntTiming, MonClient } from '../mon/monclient.ts';
 import { RotatingSource, rotatingService } from '../mon/rotating.ts';
 import { engineSealer } from '../sealer.ts';
+import { monHostsOf } from './clusterhosts.ts';
 import type { Io } from './io.ts';
 import type { Option, Settings } from './options.ts';
 
@@ -75,21 +77,44 @@ export interface ClusterContext {
   /** A cluster that does not answer is an error as well. */
   readonly mustAnswer?: boolean;
   readonly log?: (record: LogRecord) => void;
+  /** Whose forms of keys are read; default 20. */
+  readonly release?: Release;
+  readonly timing?: Partial<HuntTiming>;
 }
 
 /** A client that has begun to look for a monitor. Throws MonError, FileError. */
 export async function connectAs(
   name: EntityName,
   { monHost, keyring }: Omit<ClusterConfig, 'names'>,
-  { engine, io, allowCrc = false, log }: ClusterContext,
+  context: ClusterContext,
 ): Promise<MonClient> {
+  const { env, cwd } = context.io;
   const options = { name, ...(keyring && { keyring }), ...(monHost && { monHost }) };
-  const { conf, key } = findClientKey(options, { env: io.env, ...(io.cwd && { cwd: io.cwd }) });
-  const hosts = await parseMonHost(conf.get('mon_host') ?? '', resolveHost);
-  const sealer = engineSealer(engine);
+  return startClient(options, { env, ...(cwd && { cwd }) }, context);
+}
+
+/** The same, with all that a command line of Ceph may say. */
+export async function startClient(
+  options: ClientOptions,
+  around: Surroundings,
+  { engine, allowCrc = false, log, release = 20, timing }: Omit<ClusterContext, 'io'>,
+): Promise<MonClient> {
+  const { name } = options;
+  const { conf, key } = findClientKey(options, around, release);
+  const findKey = (): CryptoKey | undefined => {
+    try {
+      return findClientKey(options, around, release).key;
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+      return undefined;
+    }
+  };
   const level = (event: string): string => (event.endsWith('_failed') ? 'warn' : 'info');
   const client = new MonClient({
-    ...{ sealer, random, clock, name, key, hosts, allowCrc, fsid: conf.get('fsid') },
+    ...{ sealer: engineSealer(engine), random, clock, name, key, findKey, allowCrc },
+    hosts: await monHostsOf(conf),
+    fsid: conf.get('fsid'),
+    ...(timing && { timing }),
     ...(log && {
       log: (record) => log({ level: level(String(record.event)), ...record } as LogRecord),
     }),
@@ -129,12 +154,12 @@ export async function openClusterRing(
       const client = await connectAs(name, config, context);
       clients.push(client);
       const { log } = context;
-      sources.push(
-        new RotatingSource({
-          ...{ client, ring, service, clock },
-          ...(log && { log: (record) => log({ level: 'info', ...record } as LogRecord) }),
-        }),
-      );
+      const source = new RotatingSource({
+        ...{ client, ring, service, clock },
+        ...(log && { log: (record) => log({ level: 'info', ...record } as LogRecord) }),
+      });
+      ring.fetchWith(service, () => source.refresh(CATCH_UP_MS));
+      sources.push(source);
     }
     const { mustAnswer = false } = context;
     const starts = sources.map((source) => source.start());
@@ -152,11 +177,6 @@ function unlessAway(error: unknown): void {
   throw error;
 }
 
-async function resolveHost(name: string): Promise<readonly string[]> {
-  const found = await lookup(name, { all: true });
-  return found.map(({ address }) => address);
-}
-
 function clock(): bigint {
   return BigInt(Date.now()) * 1_000_000n;
 }
@@ -165,4 +185,6 @@ function random(n: number): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(n));
 }
 
+/** How long a caller is kept waiting for a secret that may be on its way. */
+const CATCH_UP_MS = 1_000;
 const AWAY: readonly string[] = ['mon.closed', 'mon.timeout', 'mon.unreachable'];

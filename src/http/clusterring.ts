@@ -5,8 +5,10 @@
  */
 
 import { SECRETS_PER_SERVICE_MAX } from '../../assembly/abi.ts';
+import { secretOf } from '../auth/keyserver-ring.ts';
+import { SharedRefresh } from '../auth/leader-refresh.ts';
 import { equalBytes, utimeNs } from '../cephx/denc.ts';
-import type { RotatingSecrets } from '../cephx/protocol.ts';
+import { ENTITY_TYPES, type RotatingSecrets } from '../cephx/protocol.ts';
 import type { Engine } from '../engine/engine.ts';
 import { protocolError } from '../mon/errors.ts';
 import type { RingService, Taken, UpkeptRing } from '../mon/rotating.ts';
@@ -19,6 +21,7 @@ export class ClusterRing implements SecretRing, UpkeptRing {
   readonly #graceNs: bigint;
   readonly #newest = new Map<RingService, { maxVersion: bigint; authEpoch: number }>();
   readonly #freshNs = new Map<RingService, bigint>();
+  readonly #refreshes = new Map<RingService, SharedRefresh>();
 
   /** @param graceNs how long after its expiration a secret is kept that nothing has replaced */
   constructor(engine: Engine, graceNs: bigint) {
@@ -34,6 +37,26 @@ export class ClusterRing implements SecretRing, UpkeptRing {
   }
   get facts(): readonly SecretFact[] {
     return this.#held.facts;
+  }
+
+  /** Tells how the secrets of a service are fetched at once; `catchUp` does it. */
+  fetchWith(service: RingService, fetch: () => Promise<void>): void {
+    this.#refreshes.set(service, new SharedRefresh(fetch));
+  }
+
+  /**
+   * Where an authorizer's secret is newer than all that are held, fetches, once for all who ask and
+   * at most once a second; true if it may be here now.
+   */
+  async catchUp(authorizer: Uint8Array): Promise<boolean> {
+    const sealed = secretOf(authorizer);
+    const service = [...this.#refreshes.keys()].find(
+      (each) => ENTITY_TYPES[each] === sealed?.serviceId,
+    );
+    if (sealed === undefined || service === undefined) return false;
+    const newest = this.#of(service).at(-1)?.secretId ?? 0n;
+    if (sealed.secretId <= newest || sealed.secretId > newest + AHEAD_MAX) return false;
+    return await this.#refreshes.get(service)!.once();
   }
 
   /** Ends what has been expired for too long. */
@@ -142,6 +165,8 @@ function sameSecrets(a: readonly Secret[], b: readonly Secret[]): boolean {
   });
 }
 
+/** A cluster that turned its secrets more often than this while we slept has told us by then. */
+const AHEAD_MAX = 1_000n;
 /** Of three secrets the current one is the last but one. */
 const CURRENT = -2;
 const SECOND_NS = 1_000_000_000n;

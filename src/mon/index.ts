@@ -20,6 +20,7 @@ export {
   type MonInfo,
   type MonMap,
 } from './monmap.ts';
+export { monSrvHosts, type SrvLookup, type SrvRecord } from './monsrv.ts';
 export {
   type RingService,
   RotatingSource,
@@ -29,3 +30,4 @@ export {
   type UpkeptRing,
 } from './rotating.ts';
 export { TIMING, type Timing } from './session.ts';
+export { fetchUsers, type Users } from './users.ts';

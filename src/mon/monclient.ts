@@ -25,6 +25,11 @@ export interface MonClientOptions {
   readonly name: EntityName;
   /** Its key. The client does not wipe it. */
   readonly key: CryptoKey;
+  /**
+   * Looks for the key again, where the monitors do not take ours any more: whoever rotates it puts
+   * the new one where the old one was found. Undefined: there is none.
+   */
+  readonly findKey?: () => CryptoKey | undefined;
   /** Where to begin; from the first monitors' map on that one counts. */
   readonly hosts: readonly MonHost[];
   /** The cluster that it must be, "d0d09955-...", if that is known. */
@@ -44,7 +49,8 @@ export interface HuntTiming extends Timing {
 export class MonClient {
   readonly #options: MonClientOptions;
   readonly #timing: HuntTiming;
-  readonly #handler: CephxClientHandler;
+  #key: CryptoKey;
+  #handler: CephxClientHandler;
   readonly #stopped = new AbortController();
   readonly #waiting = new Set<Deferred<MonSession>>();
   readonly #listeners = new Set<(monmap: MonMap, former: MonMap | undefined) => void>();
@@ -54,10 +60,10 @@ export class MonClient {
   #lastError: MonError | undefined;
 
   constructor(options: MonClientOptions) {
-    const { sealer, random, clock, name, key, timing } = options;
     this.#options = options;
-    this.#timing = { ...TIMING, backoffMs: 500, backoffMaxMs: 15_000, ...timing };
-    this.#handler = new CephxClientHandler({ sealer, random, clock, name, key });
+    this.#timing = { ...TIMING, backoffMs: 500, backoffMaxMs: 15_000, ...options.timing };
+    this.#key = options.key;
+    this.#handler = this.#newHandler();
   }
 
   /** Begins to look for a monitor, and does not end before `stop`. */
@@ -101,8 +107,14 @@ export class MonClient {
 
   /** The rotating secrets of our service. The caller wipes them. Throws MonError. */
   async fetchRotating(): Promise<RotatingSecrets> {
-    const what = 'rotating secrets';
-    const step = await this.#auth(what, () => this.#handler.requestRotating(false));
+    const ask = () => this.#auth(SECRETS, () => this.#handler.requestRotating(false));
+    const step = await ask().catch((error: unknown) => {
+      // They are sealed under the key that the cluster has now, whatever we logged in with.
+      const isUnopened = error instanceof MonError && error.code === 'mon.protocol';
+      if (!isUnopened || !this.#takeNewKey()) throw error;
+      this.#session?.close(new MonError('mon.closed', 'cannot stay logged in: the key changed'));
+      return ask();
+    });
     if (step.kind === 'rotating') return step.rotating;
     throw new TypeError(`the answer is of another kind: ${step.kind}`);
   }
@@ -218,11 +230,32 @@ export class MonClient {
     try {
       return await this.#dial(address);
     } catch (error) {
+      if ((error as MonError).errno !== EACCES) throw error;
       // Our old ticket may be too old by now: begin as a client that nobody knows.
-      if (!wasKnown || (error as MonError).errno !== EACCES) throw error;
-      this.#handler.wipe();
+      if (wasKnown) this.#handler.wipe();
+      if (!this.#takeNewKey() && !wasKnown) throw error;
       return this.#dial(address);
     }
+  }
+
+  /** Whether there is another key; then nothing is left of the old one's tickets. */
+  #takeNewKey(): boolean {
+    const key = this.#options.findKey?.();
+    if (key === undefined) return false;
+    if (!key.usable || (key.type === this.#key.type && equalBytes(key.secret, this.#key.secret))) {
+      key.wipe();
+      return false;
+    }
+    this.#log('key_changed', {});
+    this.#key = key;
+    this.#handler.wipe();
+    this.#handler = this.#newHandler();
+    return true;
+  }
+
+  #newHandler(): CephxClientHandler {
+    const { sealer, random, clock, name } = this.#options;
+    return new CephxClientHandler({ sealer, random, clock, name, key: this.#key });
   }
 
   async #dial(address: EntityAddress): Promise<MonSession> {
@@ -264,7 +297,7 @@ export class MonClient {
   #candidates(): readonly EntityAddress[] {
     const { hosts } = this.#options;
     const known = this.#monmap?.monitors;
-    const groups = known ?? hosts.map(({ addresses }) => ({ addresses, priority: 0 }));
+    const groups = known ?? hosts.map(({ addresses, priority = 0 }) => ({ addresses, priority }));
     return groups
       .map((each) => ({ ...each, place: this.#fraction() }))
       .sort((a, b) => a.priority - b.priority || a.place - b.place)
@@ -319,3 +352,4 @@ export class MonClient {
 }
 
 const EACCES = -13;
+const SECRETS = 'rotating secrets';

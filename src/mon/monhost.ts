@@ -13,6 +13,8 @@ export type Lookup = (name: string) => Promise<readonly string[]>;
 /** A monitor before the cluster's own map is known. */
 export interface MonHost {
   readonly addresses: readonly EntityAddress[];
+  /** Lower ones are tried first; default 0. */
+  readonly priority?: number;
 }
 
 /**
@@ -66,9 +68,14 @@ async function parseEntry(entry: string, text: string, lookup: Lookup): Promise<
   const [, name, port] = named!;
   const ips = await lookup(name!).catch(() => []);
   if (ips.length === 0) throw wrong(entry, 'the name has no address');
+  return hostsAt(ips, Number(port ?? 0));
+}
+
+/** Monitors at IP addresses, whose port tells the protocol; 0: both, on their own ports. */
+export function hostsAt(ips: readonly string[], port: number): MonHost[] {
   return ips.map((ip) => {
     const host = ip.includes(':') ? `[${ip}]` : ip;
-    return { addresses: parseAddress(port === undefined ? host : `${host}:${port}`) ?? [] };
+    return { addresses: parseAddress(`${host}:${port}`) ?? [] };
   });
 }
 

@@ -56,6 +56,8 @@ export class RotatingSource {
   readonly #stopped = new AbortController();
   readonly #first = defer<void>();
   #kick = new AbortController();
+  /** Resolved by the end of the first fetch that begins from now on. */
+  #next = defer<void>();
   #running: Promise<void> = Promise.resolve();
   /** Fetches in a row that changed nothing though it was time. */
   #idle = 0;
@@ -86,11 +88,23 @@ export class RotatingSource {
     await this.#running;
   }
 
+  /** Fetches at once. Resolves when that has ended, well or not, or after `withinMs`. */
+  async refresh(withinMs: number): Promise<void> {
+    const { promise } = this.#next;
+    this.#kick.abort();
+    const ended = new AbortController();
+    await Promise.race([promise, sleep(withinMs, ended.signal)]);
+    ended.abort();
+  }
+
   async #run(): Promise<void> {
     while (!this.#stopped.signal.aborted) {
       // Whatever asks for more from here on asks for the fetch after this one.
       this.#kick = new AbortController();
+      const { resolve } = this.#next;
+      this.#next = defer();
       await this.#fetch();
+      resolve();
       const signal = AbortSignal.any([this.#stopped.signal, this.#kick.signal]);
       await sleep(this.#waitMs(), signal);
     }
