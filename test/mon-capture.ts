@@ -3,11 +3,12 @@
  * another port would not do, as clients compare addresses. Needs root.
  */
 
+import { Buffer } from 'node:buffer';
 import { type ChildProcess, spawn } from 'node:child_process';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import * as control from '../src/mon/control.ts';
-import { crcFraming, LIMITS_BEFORE_AUTH } from '../src/mon/frame.ts';
+import { crcFraming, type Frame, LIMITS_BEFORE_AUTH } from '../src/mon/frame.ts';
 import { FrameReader } from '../src/mon/framereader.ts';
 import { fromHex } from './twin/load.ts';
 
@@ -16,12 +17,16 @@ export function captureMissing(): boolean {
   return process.platform !== 'linux' || process.getuid?.() !== 0;
 }
 
-/** What a client and a daemon said until they knew each other. */
+/** What a client and a server said until they knew each other. */
 export interface Handshake {
-  /** Payloads of AUTH_REQUEST and AUTH_REQUEST_MORE. */
-  readonly authorizers: readonly Uint8Array[];
-  /** Payload of AUTH_REPLY_MORE: the sealed challenge. */
+  /** The server's TCP port. */
+  readonly port: number;
+  /** Payloads of AUTH_REQUEST and AUTH_REQUEST_MORE: logins, or authorizers. */
+  readonly requests: readonly Uint8Array[];
+  /** Payload of AUTH_REPLY_MORE: a challenge. */
   readonly challenge: Uint8Array | undefined;
+  /** Of AUTH_DONE; undefined if the client was not let in. */
+  readonly done: control.AuthDone | undefined;
 }
 
 interface Segment {
@@ -33,12 +38,12 @@ interface Segment {
 
 export class Capture {
   readonly #child: ChildProcess;
-  readonly #port: number;
+  readonly #ports: readonly number[];
   readonly #segments: Segment[] = [];
 
-  /** Records what goes to and from a TCP port, from when this returns. */
-  static async start(port: number): Promise<Capture> {
-    const capture = new Capture(port);
+  /** Records what goes to and from TCP ports, from when this returns. */
+  static async start(...ports: readonly number[]): Promise<Capture> {
+    const capture = new Capture(ports);
     await new Promise<void>((resolve, reject) => {
       const lines = createInterface(capture.#child.stdout!);
       capture.#child.once('exit', () => reject(new Error('the recorder ended')));
@@ -50,16 +55,16 @@ export class Capture {
     return capture;
   }
 
-  private constructor(port: number) {
-    this.#port = port;
-    this.#child = spawn('/usr/bin/python3', ['-c', RECORDER, `${port}`], {
+  private constructor(ports: readonly number[]) {
+    this.#ports = ports;
+    this.#child = spawn('/usr/bin/python3', ['-c', RECORDER, ...ports.map(String)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
   }
 
   async stop(): Promise<this> {
     // What was said a moment ago is still on its way through the recorder.
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await new Promise((resolve) => setTimeout(resolve, 500));
     const ended = new Promise((resolve) => this.#child.once('close', resolve));
     this.#child.removeAllListeners('exit');
     this.#child.kill('SIGKILL');
@@ -67,53 +72,77 @@ export class Capture {
     return this;
   }
 
-  /** Every connection that came as far as an authorizer. */
+  /** Every connection that came as far as an AUTH_REQUEST. */
   handshakes(): Handshake[] {
-    const clients = new Set(this.#segments.map(({ from, to }) => (to === this.#port ? from : to)));
-    return [...clients].flatMap((client) => {
-      const said = authPayloads(this.#stream(client, this.#port));
-      const heard = authPayloads(this.#stream(this.#port, client));
-      return said.length === 0 ? [] : [{ authorizers: said, challenge: heard[0] }];
-    });
+    const found = new Map<string, Handshake>();
+    for (const { from, to } of this.#segments) {
+      const [client, port] = this.#ports.includes(to) ? [from, to] : [to, from];
+      const name = `${client} ${port}`;
+      if (!found.has(name)) found.set(name, this.#handshake(client, port));
+    }
+    return [...found.values()].filter(({ requests }) => requests.length > 0);
   }
 
+  #handshake(client: number, port: number): Handshake {
+    const said = authFrames(this.#stream(client, port));
+    const heard = authFrames(this.#stream(port, client));
+    const more = heard.find(({ tag }) => tag === control.TAG_AUTH_REPLY_MORE);
+    const done = heard.find(({ tag }) => tag === control.TAG_AUTH_DONE);
+    return {
+      port,
+      requests: said.flatMap((frame) => {
+        if (frame.tag === control.TAG_AUTH_REQUEST) {
+          return [control.openControl(control.AUTH_REQUEST, frame).payload];
+        }
+        if (frame.tag !== control.TAG_AUTH_REQUEST_MORE) return [];
+        return [control.openControl(control.AUTH_REQUEST_MORE, frame)];
+      }),
+      challenge: more && control.openControl(control.AUTH_REPLY_MORE, more),
+      done: done && control.openControl(control.AUTH_DONE, done),
+    };
+  }
+
+  /** One direction, as far as it was recorded without a gap. */
   #stream(from: number, to: number): Uint8Array {
     const segments = this.#segments.filter((each) => each.from === from && each.to === to);
     const start = segments[0]?.seq ?? 0;
-    const placed = segments.map(({ seq, hex }) => [(seq - start) >>> 0, fromHex(hex)] as const);
-    const out = new Uint8Array(Math.max(0, ...placed.map(([at, bytes]) => at + bytes.length)));
-    for (const [at, bytes] of placed) out.set(bytes, at);
-    return out;
+    const placed = segments.map(({ seq, hex }) => [(seq - start) | 0, fromHex(hex)] as const);
+    const pieces: Uint8Array[] = [];
+    let length = 0;
+    for (const [at, bytes] of placed.sort(([a], [b]) => a - b)) {
+      if (at > length) break;
+      const piece = bytes.subarray(Math.max(length - at, 0));
+      pieces.push(piece);
+      length += piece.length;
+    }
+    return Buffer.concat(pieces);
   }
 }
 
-/** The payloads of the AUTH frames of one direction, until something else comes. */
-function authPayloads(stream: Uint8Array): Uint8Array[] {
+/** The frames of one direction up to AUTH_DONE or to something that is no frame in the clear. */
+function authFrames(stream: Uint8Array): Frame[] {
   const reader = new FrameReader();
   reader.push(stream);
-  const payloads: Uint8Array[] = [];
+  const frames: Frame[] = [];
   try {
     reader.banner();
     for (;;) {
       const frame = reader.frame(crcFraming(1), LIMITS_BEFORE_AUTH)?.value;
-      if (frame?.tag === control.TAG_HELLO) continue;
-      if (frame?.tag === control.TAG_AUTH_REQUEST) {
-        payloads.push(control.openControl(control.AUTH_REQUEST, frame).payload);
-      } else if (frame?.tag === control.TAG_AUTH_REQUEST_MORE || frame?.tag === 4) {
-        payloads.push(control.openControl(control.AUTH_REPLY_MORE, frame));
-      } else return payloads;
+      if (frame === undefined || frame.tag > control.TAG_AUTH_DONE) return frames;
+      frames.push(frame);
     }
   } catch {
-    return payloads;
+    return frames;
   }
 }
 
-/** TCP segments of a port on lo, JSON lines. Each passes lo twice: outgoing ones are left out. */
+/** TCP segments of ports on lo, JSON lines. Each passes lo twice: outgoing ones are left out. */
 const RECORDER = `
 import json, socket, struct, sys
-port = int(sys.argv[1])
+ports = set(map(int, sys.argv[1:]))
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
-s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+SO_RCVBUFFORCE = 33
+s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 25)
 s.bind(("lo", 0))
 print("ready", flush=True)
 while True:
@@ -124,6 +153,6 @@ while True:
     tcp = ip[(ip[0] & 15) * 4:]
     a, b, seq = struct.unpack("!HHI", tcp[:8])
     data = tcp[(tcp[12] >> 4) * 4:]
-    if port in (a, b) and data:
+    if (a in ports or b in ports) and data:
         print(json.dumps({"from": a, "to": b, "seq": seq, "hex": data.hex()}), flush=True)
 `;
