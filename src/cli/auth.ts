@@ -77,7 +77,7 @@ async function answer(
   backend: Backend,
   inbuf: Uint8Array,
 ): Promise<CommandReply> {
-  const understood = understand(line.words, cephCommands(like.release));
+  const understood = understand(line.words, backend.commands ?? cephCommands(like.release));
   if ('complaint' in understood) {
     io.err(understood.complaint);
     return { retcode: -EINVAL, status: 'invalid command', output: '' };
@@ -100,7 +100,8 @@ const OPTIONS_HELP = `
   -f FORMAT                 json, json-pretty, xml, xml-pretty, plain
   -n TYPE.ID, --id ID       who calls, default client.admin
   -k FILES, --key K, -K F   the caller's keyring files, key, key file
-  -c FILE, --cluster NAME   ceph.conf, name of the cluster
+  -c FILE                   ceph.conf
+  --cluster NAME, -m LIST   a real cluster, by its name (as "ceph") or monitors
   --store ADDRESS           the store itself: sqlite:PATH (CEPHGATE_STORE)
   --admin unix:PATH|URL     the admin socket of a sidecar, default
                             data/admin.sock (CEPHGATE_ADMIN_LISTEN), or its

@@ -17,18 +17,21 @@ import {
   runCommand,
 } from '../auth/commands.ts';
 import { readAddress } from '../caps/network.ts';
+import type { CryptoKey } from '../cephx/cryptokey.ts';
 import { type EntityName, parseEntityName } from '../cephx/protocol.ts';
 import { Engine } from '../engine/engine.ts';
 import { FileError, RequestError } from '../errors.ts';
 import { readPrivateFile } from '../http/files.ts';
 import { CephExit } from '../keyring/cephargs.ts';
-import { ConfFileError } from '../keyring/conffile.ts';
+import type { ClientOptions, Surroundings } from '../keyring/cephconf.ts';
 import { KeyRing, type KeyRingEntity } from '../keyring/keyring.ts';
 import { findClientKey, KeyringSearchError } from '../keyring/keyringsearch.ts';
 import { openStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
+import { CannotConnect, openClusterBackend } from './authcluster.ts';
 import { openRemote } from './authremote.ts';
 import { MON_KEYRING } from './bootstrap.ts';
+import type { CommandDescriptor } from './cephcommands.ts';
 import type { CephLine } from './cephline.ts';
 import type { Io } from './io.ts';
 import type { LikeCeph } from './likeceph.ts';
@@ -36,16 +39,24 @@ import { post } from './request.ts';
 import { CLIENT_OPTIONS, SERVE_OPTIONS, settingsOf } from './settings.ts';
 
 export interface Backend {
+  /** The commands that it has; default: those of the release that is imitated. */
+  readonly commands?: readonly CommandDescriptor[];
   run(request: CommandRequest): Promise<CommandReply>;
   close(): Promise<void>;
 }
 
 /**
- * The store of `--store`, else the admin socket if it is there, else the store of the settings.
+ * The cluster of `--cluster` or `-m`, or the store of `--store`, else the admin socket if it is there, else the store of the settings.
  * Throws CephExit where `ceph` cannot connect, StoreError, ConfigError; using it RequestError.
  */
 export async function openBackend(line: CephLine, like: LikeCeph, io: Io): Promise<Backend> {
   const settings = settingsOf(PLACE_OPTIONS, { help: false, words: [], values: new Map() }, io.env);
+  const isOurs = line.store !== undefined || line.admin !== undefined;
+  // Who names a cluster or its monitors means them.
+  if (!isOurs && (line.cluster !== undefined || line.monHost !== undefined)) {
+    const monHost = line.monHost ?? settings.text('mon-host');
+    return await realBackend(monHost, line, like, io);
+  }
   const cwd = io.cwd ?? process.cwd();
   const data = settings.text('data') ?? 'data';
   const listens = settings.list('admin-listen')?.filter((each) => each.startsWith('unix:'));
@@ -127,12 +138,38 @@ async function remoteBackend(
   };
 }
 
+/** The monitors of a real cluster. Throws CephExit. */
+async function realBackend(
+  monHost: string | undefined,
+  line: CephLine,
+  like: LikeCeph,
+  io: Io,
+): Promise<Backend> {
+  const { options, around } = await clientOf(line, io);
+  const all = { ...options, ...(monHost !== undefined && { monHost }) };
+  return await openClusterBackend(all, around, like, line.connectTimeout).catch(
+    (error: unknown) => {
+      if (error instanceof CannotConnect) throw unconnected(error, line);
+      throw asKeyringExit(error);
+    },
+  );
+}
+
 /** Throws CephExit. */
 async function identityOf(
   line: CephLine,
   like: LikeCeph,
   io: Io,
-): Promise<{ readonly name: EntityName; readonly key: ReturnType<typeof keyOf> }> {
+): Promise<{ readonly name: EntityName; readonly key: CryptoKey }> {
+  const { options, around } = await clientOf(line, io);
+  return { name: options.name, key: keyOf(options, around, like) };
+}
+
+/** Who calls, and where the key is looked for. Throws CephExit. */
+async function clientOf(
+  line: CephLine,
+  io: Io,
+): Promise<{ readonly options: ClientOptions; readonly around: Surroundings }> {
   const name = parseEntityName(line.name);
   if (name === undefined) {
     const words = "Error('rados_initialize failed with error code: -22')";
@@ -143,25 +180,30 @@ async function identityOf(
   const options = Object.fromEntries(given.filter(([, value]) => value !== undefined));
   const stdin = keyfile === '-' ? { stdin: await io.readInput() } : {};
   const around = { env: io.env, ...(io.cwd !== undefined && { cwd: io.cwd }), ...stdin };
-  return { name, key: keyOf({ name, ...options }, around, like) };
+  return { options: { name, ...options }, around };
 }
 
-function keyOf(
-  options: Parameters<typeof findClientKey>[0] & { readonly name: EntityName },
-  around: Parameters<typeof findClientKey>[1],
-  { release }: LikeCeph,
-): ReturnType<typeof findClientKey>['key'] {
+function keyOf(options: ClientOptions, around: Surroundings, { release }: LikeCeph): CryptoKey {
   try {
     return findClientKey(options, around, release).key;
   } catch (error) {
-    // The library's own lines may quote a key; ours do not.
-    if (error instanceof KeyringSearchError) throw cannotConnect(error.errno, `${error.message}\n`);
-    if (error instanceof ConfFileError || error instanceof FileError) {
-      const words = "ObjectNotFound('RADOS object not found (error calling conf_read_file)')";
-      throw new CephExit(1, `Error initializing cluster client: ${words}\n`);
-    }
-    throw error;
+    throw asKeyringExit(error);
   }
+}
+
+/** Ceph: a time limit that was given has words of its own. */
+function unconnected({ errno, message }: CannotConnect, line: CephLine): CephExit {
+  const isLate = errno === ETIMEDOUT && line.connectTimeout !== undefined;
+  return isLate ? new CephExit(1, `${message}\ntimed out\n`) : cannotConnect(errno, `${message}\n`);
+}
+
+/** What `ceph` says where there is no key to log in with; another error as it is. */
+function asKeyringExit(error: unknown): unknown {
+  // The library's own lines may quote a key; ours do not.
+  if (error instanceof KeyringSearchError) return cannotConnect(error.errno, `${error.message}\n`);
+  if (!(error instanceof FileError)) return error;
+  const words = "ObjectNotFound('RADOS object not found (error calling conf_read_file)')";
+  return new CephExit(1, `Error initializing cluster client: ${words}\n`);
 }
 
 function cannotConnect(errno: number, before: string): CephExit {
@@ -230,7 +272,7 @@ function replyIn(status: number, text: string): CommandReply {
 }
 
 const PLACE_OPTIONS = [...SERVE_OPTIONS, ...CLIENT_OPTIONS].filter(({ name }) =>
-  ['data', 'store', 'admin-listen', 'url'].includes(name),
+  ['data', 'store', 'admin-listen', 'url', 'mon-host'].includes(name),
 );
 const COMMAND_PATH = '/v1/admin/command';
 /** Where tickets are had, unless CEPHGATE_URL says otherwise. */
@@ -240,8 +282,11 @@ const ADMIN = 'admin.sock';
 const COMMAND_TIMEOUT_MS = 600_000;
 const LOOPBACK = '127.0.0.1';
 const EACCES = 13;
+const ETIMEDOUT = 110;
 const RADOS_ERRORS: Readonly<Record<number, string>> = {
+  2: 'RADOS object not found',
   5: 'RADOS I/O error',
   13: 'RADOS permission denied',
   22: 'RADOS invalid argument',
+  110: 'RADOS timed out',
 };

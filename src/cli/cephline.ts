@@ -18,6 +18,9 @@ export interface CephLine {
   readonly keyring: string | undefined;
   readonly key: string | undefined;
   readonly keyfile: string | undefined;
+  /** `-m`: monitors, which are those of a real cluster. */
+  readonly monHost: string | undefined;
+  readonly connectTimeout: string | undefined;
   readonly help: boolean;
   readonly version: boolean;
   /** Ours: where the entities are, instead of behind the admin socket. */
@@ -57,6 +60,8 @@ export function readCephLine(argv: readonly string[], cephArgs: string | undefin
     keyring: config.values.get('keyring'),
     key: config.values.get('key'),
     keyfile: config.values.get('keyfile'),
+    monHost: config.values.get('mon_host'),
+    connectTimeout: values.get('connect-timeout'),
     help: values.has('help'),
     version: values.has('version'),
     store: values.get('store'),
