@@ -46,8 +46,9 @@ export interface Backend {
 }
 
 /**
- * The cluster of `--cluster` or `-m`, or the store of `--store`, else the admin socket if it is there, else the store of the settings.
- * Throws CephExit where `ceph` cannot connect, StoreError, ConfigError; using it RequestError.
+ * The cluster of `--cluster` or `-m`, or the store of `--store`, else the admin socket if it is
+ * there, else the store of the settings. Throws CephExit where `ceph` cannot connect, StoreError,
+ * ConfigError; using it RequestError, MonError.
  */
 export async function openBackend(line: CephLine, like: LikeCeph, io: Io): Promise<Backend> {
   const settings = settingsOf(PLACE_OPTIONS, { help: false, words: [], values: new Map() }, io.env);
