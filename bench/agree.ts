@@ -11,6 +11,7 @@ import {
   writeRecords,
 } from './contenders.ts';
 import type { Corpus, Item } from './items.ts';
+import { warmTickets } from './tables.ts';
 
 export interface Agreement {
   /** Verdicts compared. */
@@ -22,12 +23,13 @@ export interface Agreement {
 }
 
 /** Judges every item by every contender; the twin is what the others are compared with. */
-export function agree(corpus: Corpus, engine: Engine): Agreement {
-  const items = [...corpus.items, ...corpus.odd];
+export async function agree(corpus: Corpus, engine: Engine): Promise<Agreement> {
+  const items = [...corpus.items, ...corpus.distinct.slice(0, DISTINCT), ...corpus.odd];
   const batch = engineBatch(engine);
   const records = engineRecords(engine);
   const answers: Record<string, readonly number[]> = {
     'cephgate, object': items.map(engineSingle(engine)),
+    'cephgate, warm ticket': items.map(engineSingle(await warmTickets(corpus))),
     'cephgate, batch of objects': inBatches(items, batch),
     'cephgate, record': items.flatMap((item) => records(writeRecords([item]))),
     'cephgate, batch of records': inBatches(items, (part) => records(writeRecords(part))),
@@ -58,3 +60,6 @@ function inBatches(items: readonly Item[], judge: (part: readonly Item[]) => num
   }
   return reasons;
 }
+
+/** How many of the tickets with caps of their own are compared. */
+const DISTINCT = 128;

@@ -5,6 +5,7 @@ import {
   type Challenge,
   type DecideRequest,
   Engine,
+  type EngineOptions,
   type HostContext,
   RecordWriter,
 } from '../src/engine/index.ts';
@@ -19,8 +20,11 @@ export const HOST: HostContext = { nowNs: NOW_NS };
 export const BATCH = 256;
 
 /** One engine with the secrets of all, as a service has one. */
-export async function makeEngine(corpora: readonly Corpus[]): Promise<Engine> {
-  const engine = await Engine.create();
+export async function makeEngine(
+  corpora: readonly Corpus[],
+  options: EngineOptions = {},
+): Promise<Engine> {
+  const engine = await Engine.create(options);
   for (const { secretId, encoded } of corpora.flatMap((corpus) => corpus.secrets)) {
     engine.putSecret({ service: SERVICE, secretId, key: encoded });
   }

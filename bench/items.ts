@@ -52,6 +52,8 @@ export interface Corpus {
   readonly secrets: readonly Secret[];
   /** What is measured. */
   readonly items: readonly Item[];
+  /** The same with caps that each ticket spells in its own way. */
+  readonly distinct: readonly Item[];
   /** What is compared besides: altered, expired, revoked by caps, cut short. */
   readonly odd: readonly Item[];
 }
@@ -76,16 +78,28 @@ export function makeCorpus(type: KeyTypeOfBench, count: number, seed: number): C
       ...options,
     });
     const value = rng.u64();
+    const { op, peer } = request(i);
     return {
       authorizer: Buffer.from(ticket.authorizer(value)),
       first: Buffer.from(ticket.authorizer()),
       challenge: { mode: 'issued', value },
       sessionKey: ticket.sessionKey,
-      ...request(i),
+      peer,
+      op,
     };
   };
   const items = Array.from({ length: count }, (_, i) => make(i, {}));
-  return { type, secrets, items, odd: [...oddItems(items, make), ...flipped(items, rng)] };
+  // The network is masked: all of these caps say the same.
+  const distinct = Array.from({ length: count + count / 2 }, (_, i) =>
+    make(i, { caps: CAPS.replace('10.0.0.0', `10.${i >> 8}.${i & 255}.0`) }),
+  );
+  return {
+    type,
+    secrets,
+    items,
+    distinct,
+    odd: [...oddItems(items, make), ...flipped(items, rng)],
+  };
 }
 
 /** Caps of `n` grants of which only the last covers `MATCH_OP`. */
@@ -97,28 +111,23 @@ export function capsOf(n: number): string {
   return [...others, 'allow rw pool=liverpool namespace=ns1 object_prefix rbd_data'].join(', ');
 }
 
-export const MATCH_OP: Op = {
-  ...{ pool: 'liverpool', namespace: 'ns1', object: 'rbd_data.1f3a.000000000000002a' },
-  ...{ read: true, write: true },
-};
+/** All of one shape, as a caller's are that makes them in one place. */
+function opOf(pool: string, namespace: string, object: string, write: boolean): Op {
+  return { pool, namespace, object, read: true, write };
+}
+
+export const MATCH_OP: Op = opOf('liverpool', 'ns1', 'rbd_data.1f3a.000000000000002a', true);
 
 function request(i: number): Pick<Item, 'op' | 'peer'> {
-  const inside: Address = { family: 4, bytes: Uint8Array.of(10, 1, i & 255, 7) };
-  const outside: Address = { family: 4, bytes: Uint8Array.of(192, 0, 2, i & 255) };
-  const other: Op = {
-    ...{ pool: 'other', namespace: '', object: `journal.${i}` },
-    ...{ read: true, write: false },
-  };
-  switch (i % 4) {
-    case 0:
-      return { op: { ...MATCH_OP, object: `rbd_data.1f3a.${i}` }, peer: outside };
-    case 1:
-      return { op: other, peer: inside };
-    case 2:
-      return { op: { ...MATCH_OP, object: `rbd_header.${i}` }, peer: inside };
-    default:
-      return { op: other, peer: outside };
-  }
+  const inside = i % 4 === 1 || i % 4 === 2;
+  const bytes = inside ? [10, 1, i & 255, 7] : [192, 0, 2, i & 255];
+  const peer: Address = { family: 4, bytes: Uint8Array.from(bytes) };
+  const name = i % 4 === 0 ? `rbd_data.1f3a.${i}` : `rbd_header.${i}`;
+  const op =
+    i % 2 === 0
+      ? opOf(MATCH_OP.pool, MATCH_OP.namespace, name, true)
+      : opOf('other', '', `journal.${i}`, false);
+  return { op, peer };
 }
 
 /** Items that break one rule each. */

@@ -1,15 +1,20 @@
 /**
  * The benchmark: `--smoke` proves in seconds that all runs and agrees, `--json` prints one object,
- * `--list` is a plain list of wall times, `--only NAME,...` runs some sections, `--runtimes` all of
- * Node, Deno and Bun. Exit 1 if contenders disagree about a verdict.
+ * `--list` is a plain list of wall times, `--only NAME,...` runs some sections, `--runtimes` adds
+ * Deno and Bun, `--out FOLDER` writes numbers, the table of goals and the chart. Exit 1 if
+ * contenders disagree about a verdict.
  */
 
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { chart } from './chart.ts';
 import { makeEngine } from './contenders.ts';
+import { goalTable } from './goals.ts';
 import { type KeyTypeOfBench, makeCorpus } from './items.ts';
 import { list } from './list.ts';
 import { type MeasureOptions, measure } from './measure.ts';
-import { json, machineOf, type Result, report, reportTable, table } from './report.ts';
+import { json, machineOf, type Report, type Result, report, reportTable, table } from './report.ts';
 import { type Elsewhere, merge, runElsewhere } from './runtimes.ts';
 import type { Bench, Section } from './section.ts';
 import { SECTIONS } from './sections.ts';
@@ -17,7 +22,7 @@ import { SECTIONS } from './sections.ts';
 const TYPES: readonly KeyTypeOfBench[] = ['aes', 'aes256k'];
 const SEED = 7;
 const DIFFERENCES_SHOWN = 10;
-const FULL: MeasureOptions = { rounds: 100, sliceMs: 10 };
+const FULL: MeasureOptions = { rounds: 60, sliceMs: 10 };
 const SMOKE: MeasureOptions = { rounds: 2, sliceMs: 1 };
 
 const NOWHERE: Elsewhere = { reports: [], missing: [], failed: [] };
@@ -28,6 +33,8 @@ interface Flags {
   readonly list: boolean;
   readonly runtimes: boolean;
   readonly sections: readonly Section[];
+  /** Folder for the results. */
+  readonly out: string | undefined;
 }
 
 async function main(flags: Flags): Promise<number> {
@@ -62,8 +69,20 @@ async function main(flags: Flags): Promise<number> {
   const { reports, missing, failed } = flags.runtimes ? elsewhere(flags) : NOWHERE;
   for (const other of reports) say(`\n${reportTable(other)}`);
   for (const line of [...missing, ...failed]) console.error(line);
-  if (flags.json) console.log(json(merge(own, reports)));
+  const whole = merge(own, reports);
+  if (flags.out !== undefined) writeResults(flags.out, whole);
+  else if (!smoke) say(`\n${goalTable(whole.ratios)}`);
+  if (flags.json) console.log(json(whole));
   return differences === 0 && failed.length === 0 ? 0 : 1;
+}
+
+/** Numbers, the table of goals, the chart. */
+function writeResults(folder: string, whole: Report): void {
+  mkdirSync(folder, { recursive: true });
+  const date = new Date().toISOString().slice(0, 10);
+  writeFileSync(join(folder, 'results.json'), `${json(whole)}\n`);
+  writeFileSync(join(folder, 'goals.md'), `${goalTable(whole.ratios)}\n`);
+  writeFileSync(join(folder, 'chart.svg'), chart(whole, date));
 }
 
 /** The sections of this run that are the same everywhere. */
@@ -83,6 +102,7 @@ function parseFlags(args: readonly string[]): Flags {
       list: { type: 'boolean', default: false },
       runtimes: { type: 'boolean', default: false },
       only: { type: 'string' },
+      out: { type: 'string' },
     },
   });
   const names = values.only?.split(',');
@@ -92,8 +112,8 @@ function parseFlags(args: readonly string[]): Flags {
     throw new RangeError(`no section "${odd}": expected some of ${known.join(', ')}`);
   }
   const sections = SECTIONS.filter(({ name }) => names?.includes(name) ?? true);
-  const { smoke, json: asJson, list: asList, runtimes } = values;
-  return { smoke, json: asJson, list: asList, runtimes, sections };
+  const { smoke, json: asJson, list: asList, runtimes, out } = values;
+  return { smoke, json: asJson, list: asList, runtimes, sections, out };
 }
 
 let flags: Flags;

@@ -5,6 +5,7 @@ import { type Ratio, withGoal } from './goals.ts';
 import type { Item } from './items.ts';
 import { type Case, type Measured, ratio } from './measure.ts';
 import type { Bench } from './section.ts';
+import { warmTickets } from './tables.ts';
 
 export function ownCases(bench: Bench): Case[] {
   return bench.corpora.map(({ type, items }) => {
@@ -14,6 +15,32 @@ export function ownCases(bench: Bench): Case[] {
       run: (i: number) => judge(items[i % items.length] as Item),
     };
   });
+}
+
+/** The same with every ticket opened before. */
+export async function warmCases(bench: Bench): Promise<Case[]> {
+  const cases: Case[] = [];
+  for (const corpus of bench.corpora) {
+    const { items, type } = corpus;
+    const judge = engineSingle(await warmTickets(corpus));
+    cases.push({
+      ...{ name: `cephgate, ${type}, warm ticket`, items: 1 },
+      run: (i) => judge(items[i % items.length] as Item),
+    });
+  }
+  return cases;
+}
+
+/** What keeps opened tokens against what keeps opened tickets. */
+export function againstWarm(rows: readonly Measured[]): Ratio[] {
+  const warm = rows.filter(({ name }) => name.endsWith(', warm ticket'));
+  const caching = rows.filter(({ name }) => name.includes('cache on'));
+  return warm.flatMap((own) =>
+    caching.map((other) => {
+      const type = own.name.split(', ')[1];
+      return withGoal(`${type}: ${other.name} / warm ticket`, ratio(other, own));
+    }),
+  );
 }
 
 /** A ratio for each key type and each other. */

@@ -8,7 +8,7 @@ import { awaited, type Case } from './measure.ts';
 import { BISCUIT } from './peer-biscuit.ts';
 import { decisions } from './peer-decisions.ts';
 import { installed, startPeer } from './peer-load.ts';
-import { againstSingle, ownCases } from './peer-ratios.ts';
+import { againstSingle, againstWarm, ownCases, warmCases } from './peer-ratios.ts';
 import { jwtPeers, macaroonPeer, type TokenPeer } from './peer-tokens.ts';
 import type { Remote } from './remote.ts';
 import type { Result } from './report.ts';
@@ -30,7 +30,7 @@ export const peersSection: Section = {
 async function tokens(bench: Bench): Promise<Result> {
   const corpus = bench.corpora[0] as Corpus;
   const peers = { ...(await jwtPeers(corpus)), 'macaroons.js, 5 caveats': macaroonPeer(corpus) };
-  const cases: Case[] = ownCases(bench);
+  const cases: Case[] = [...ownCases(bench), ...(await warmCases(bench))];
   for (const [name, peer] of Object.entries(peers)) {
     await compareTokens(bench, corpus, name, peer);
     const count = corpus.items.length;
@@ -43,7 +43,10 @@ async function tokens(bench: Bench): Promise<Result> {
   const biscuit = await startBiscuit(bench);
   try {
     if (biscuit !== undefined) cases.push(biscuit.case(BISCUIT_NAME, 'authorize'));
-    return await bench.table({ title: 'tokens of others', cases }, againstSingle);
+    return await bench.table({ title: 'tokens of others', cases }, (rows) => [
+      ...againstSingle(rows),
+      ...againstWarm(rows),
+    ]);
   } finally {
     biscuit?.stop();
   }

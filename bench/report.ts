@@ -72,7 +72,8 @@ export function json(done: Report): string {
 
 /** A report of another process. */
 export function reportTable({ machine, rows, ratios }: Report): string {
-  const all = Object.entries(ratios).map(([name, value]) => withGoal(name, value));
+  const runtime = machine.runtime.split(' ')[0];
+  const all = Object.entries(ratios).map(([name, value]) => withGoal(`${runtime}: ${name}`, value));
   return table({ title: machine.runtime, rows, ratios: all }, machine.mode);
 }
 

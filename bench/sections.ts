@@ -5,6 +5,7 @@ import { pairRatios, verifyRatios } from './goals.ts';
 import { nativeSection } from './native.ts';
 import { peersSection } from './peers.ts';
 import type { Result } from './report.ts';
+import { scaleSection } from './scale.ts';
 import type { Bench, Section } from './section.ts';
 import { capsTable, handshakeTable, verifyTable } from './tables.ts';
 
@@ -15,12 +16,12 @@ const verify: Section = {
   async run(bench) {
     const results: Result[] = [];
     for (const corpus of bench.corpora) {
-      const { compared, differences, reasons } = agree(corpus, bench.engine);
+      const { compared, differences, reasons } = await agree(corpus, bench.engine);
       bench.say(`${corpus.type}: ${compared} verdicts compared, ${differences.length} differ`);
       for (const [reason, count] of Object.entries(reasons)) bench.say(`  ${count} x ${reason}`);
       for (const line of differences) bench.differs(line);
       const ratios = verifyRatios.bind(undefined, corpus.type);
-      results.push(await bench.table(verifyTable(corpus, bench.engine), ratios));
+      results.push(await bench.table(await verifyTable(corpus, bench.engine), ratios));
     }
     return results;
   },
@@ -50,4 +51,11 @@ function pairs(bench: Bench, table: Parameters<Bench['table']>[0]): Promise<Resu
   return bench.table(table, (rows) => pairRatios(table.title, rows));
 }
 
-export const SECTIONS: readonly Section[] = [verify, caps, handshake, peersSection, nativeSection];
+export const SECTIONS: readonly Section[] = [
+  verify,
+  caps,
+  handshake,
+  peersSection,
+  nativeSection,
+  scaleSection,
+];

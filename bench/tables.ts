@@ -7,6 +7,7 @@ import {
   engineRecords,
   engineSingle,
   HOST,
+  makeEngine,
   rivals,
   twin,
   writeRecords,
@@ -19,9 +20,12 @@ import type { Judge } from './rival-decode.ts';
 import type { Table } from './section.ts';
 
 /** Cold verify: open, all checks, caps decision, wipe; no reply. And the warm check beside it. */
-export function verifyTable(corpus: Corpus, engine: Engine): Table {
-  const { items, type } = corpus;
+export async function verifyTable(corpus: Corpus, engine: Engine): Promise<Table> {
+  const { items, distinct, type } = corpus;
   const single = perItem(items, engineSingle(engine));
+  // So small that the caps of a round do not fit: each is compiled anew.
+  const unseen = engineSingle(await makeEngine([corpus], { preset: 'small' }));
+  const tickets = await warmTickets(corpus);
   const batch = engineBatch(engine);
   const records = engineRecords(engine);
   const groups = inGroups(items);
@@ -30,9 +34,15 @@ export function verifyTable(corpus: Corpus, engine: Engine): Table {
   const cases: Case[] = [
     { name: 'cephgate, object', items: 1, run: single },
     { name: 'cephgate, object again (noise)', items: 1, run: single },
+    { name: 'cephgate, object, caps never seen', items: 1, run: perItem(distinct, unseen) },
     { name: 'cephgate, record', items: 1, run: cycle(singleSets, records) },
     { name: `cephgate, batch ${BATCH} of objects`, items: BATCH, run: cycle(groups, batch) },
     { name: `cephgate, batch ${BATCH} of records`, items: BATCH, run: cycle(batchSets, records) },
+    { name: 'cephgate, warm ticket, object', items: 1, run: perItem(items, engineSingle(tickets)) },
+    {
+      ...{ name: 'cephgate, warm ticket, record', items: 1 },
+      run: cycle(singleSets, engineRecords(tickets)),
+    },
     { name: 'cephgate, warm check of 3 grants', items: 1, run: warmCheck(engine, 3) },
     { name: 'cephgate, warm check, record', items: 1, run: warmCheckRecord(engine, 3) },
   ];
@@ -43,11 +53,23 @@ export function verifyTable(corpus: Corpus, engine: Engine): Table {
   return { title: `cold verify, ${type}`, cases };
 }
 
+/** An engine that holds the opened ticket of every item. */
+export async function warmTickets(corpus: Corpus): Promise<Engine> {
+  const engine = await makeEngine([corpus], { ticketCache: true });
+  const judge = engineSingle(engine);
+  for (const item of corpus.items) judge(item);
+  const before = engine.ticketCache.misses;
+  for (const item of corpus.items) judge(item);
+  if (engine.ticketCache.misses !== before)
+    throw new Error('Cannot keep every ticket of the items');
+  return engine;
+}
+
 /** Caps match alone, parsed before. */
 export function capsTable(engine: Engine): Table {
   const cases: Case[] = [];
   const peer = { family: 4, bytes: Uint8Array.of(10, 0, 0, 1) } as const;
-  for (const grants of [1, 10, 300]) {
+  for (const grants of [1, 10, 300, 10_000]) {
     const name = `${grants} grant${grants === 1 ? '' : 's'}`;
     cases.push({ name: `cephgate, ${name}`, items: 1, run: warmCheck(engine, grants) });
     const parsed = parseCaps(capsOf(grants)) ?? [];

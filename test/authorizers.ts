@@ -1,7 +1,7 @@
 /** Tickets and authorizers for tests, made by src/cephx with the twin's sealing. */
 
 import { buildAuthorizer } from '../src/cephx/authorizer.ts';
-import { CryptoKey, type Random } from '../src/cephx/cryptokey.ts';
+import { CryptoKey, type Random, type Sealer } from '../src/cephx/cryptokey.ts';
 import { encode, utimeFromNs } from '../src/cephx/denc.ts';
 import { capsBuffer, parseEntityName, type TicketBlob } from '../src/cephx/protocol.ts';
 import { sealServiceTicket } from '../src/cephx/ticket.ts';
@@ -36,6 +36,7 @@ export function makeTicket(
   secret: CryptoKey,
   random: Random,
   options: TicketOptions = {},
+  sealer: Sealer = twinSealer,
 ): TestTicket {
   const created = utimeFromNs(options.createdNs ?? NOW_NS);
   const expires = utimeFromNs((options.createdNs ?? NOW_NS) + (options.validNs ?? HOUR_NS));
@@ -49,14 +50,14 @@ export function makeTicket(
     caps: { allowAll: options.allowAll ?? false, caps: capsBuffer(caps) },
   };
   const info = { ticket, sessionKey };
-  const blob = sealServiceTicket(twinSealer, secret, options.secretId ?? 2n, info, random);
+  const blob = sealServiceTicket(sealer, secret, options.secretId ?? 2n, info, random);
   const owner = { globalId, serviceId: options.service ?? 4, sessionKey, blob };
   return {
     sessionKey,
     blob,
     authorizer(challenge) {
       const nonce = new DataView(random(8).buffer).getBigUint64(0, true);
-      return buildAuthorizer(twinSealer, owner, nonce, random, challenge);
+      return buildAuthorizer(sealer, owner, nonce, random, challenge);
     },
   };
 }

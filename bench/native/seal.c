@@ -60,6 +60,13 @@ static void keep_derived(struct secret *secret) {
 struct kept { EVP_CIPHER_CTX *cipher; HMAC_CTX *mac; };
 static struct kept session; /* given a new key each time */
 
+/* Fetched once: EVP_sha384() would be looked up again whenever a key is put in. */
+static const EVP_MD *sha384(void) {
+  static EVP_MD *md;
+  if (md == NULL && (md = EVP_MD_fetch(NULL, "SHA384", NULL)) == NULL) fail("no SHA-384");
+  return md;
+}
+
 static struct kept *new_kept(const EVP_CIPHER *cipher, const uint8_t *key) {
   struct kept *kept = calloc(1, sizeof *kept);
   if (kept == NULL || (kept->cipher = EVP_CIPHER_CTX_new()) == NULL) fail("no memory");
@@ -74,7 +81,7 @@ static void keep_evp(struct secret *secret) {
   int aes = secret->type == AES;
   struct kept *kept = new_kept(aes ? EVP_aes_128_cbc() : EVP_aes_256_cbc(),
                                aes ? secret->key.at : secret->ke);
-  if (!aes) HMAC_Init_ex(kept->mac, secret->ki, MAC_LEN, EVP_sha384(), NULL);
+  if (!aes) HMAC_Init_ex(kept->mac, secret->ki, MAC_LEN, sha384(), NULL);
   secret->kept = kept;
 }
 
@@ -128,11 +135,11 @@ static long authorize_evp(int type, struct text key, struct text sealed, uint8_t
   long opened = -1;
   size_t len = sealed_len(sealed);
   if (len == 0) return -1;
-  HMAC_Init_ex(session.mac, key.at, (int)key.len, EVP_sha384(), NULL);
+  HMAC_Init_ex(session.mac, key.at, (int)key.len, sha384(), NULL);
   derive_kept(0x55, 192, ki);
   HMAC_Init_ex(session.mac, NULL, 0, NULL, NULL);
   derive_kept(0xaa, 256, ke);
-  HMAC_Init_ex(session.mac, ki, MAC_LEN, EVP_sha384(), NULL);
+  HMAC_Init_ex(session.mac, ki, MAC_LEN, sha384(), NULL);
   if (mac_evp(session.mac, sealed.at, len, sealed.at + len)) {
     EVP_DecryptInit_ex(session.cipher, NULL, NULL, ke, ZERO_IV);
     opened = cts(session.cipher, sealed.at, len, out);

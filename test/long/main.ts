@@ -6,7 +6,9 @@
 import { spawnSync } from 'node:child_process';
 
 interface LongForm {
+  /** A file for vitest; or a module of the build with its arguments. */
   readonly suite: string;
+  readonly args?: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly about: string;
 }
@@ -42,6 +44,12 @@ const FORMS: Readonly<Record<string, LongForm>> = {
     env: { USERS: '1000000' },
     about: '10^6 users: imported, listed, served after a restart',
   },
+  bench: {
+    suite: 'dist/bench/main.js',
+    args: ['--runtimes', '--out', 'bench/results'],
+    env: {},
+    about: 'every row of the benchmark on Node, Deno and Bun; writes bench/results',
+  },
 };
 
 function main(): number {
@@ -53,10 +61,12 @@ function main(): number {
     return 2;
   }
   console.log(`${name}: ${form.about}; ${new Date().toISOString()}`);
-  const done = spawnSync('npx', ['vitest', 'run', form.suite, '--testTimeout=14400000'], {
-    stdio: 'inherit',
-    env: { ...process.env, ...form.env },
-  });
+  const [command, args] =
+    form.args === undefined
+      ? ['npx', ['vitest', 'run', form.suite, '--testTimeout=14400000']]
+      : [process.execPath, [form.suite, ...form.args]];
+  const env = { ...process.env, ...form.env };
+  const done = spawnSync(command, args, { stdio: 'inherit', env });
   return done.status ?? 1;
 }
 
