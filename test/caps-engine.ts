@@ -1,7 +1,7 @@
 /** The core's caps parser and matcher, asked in the words of the twins. */
 
 import * as abi from '../assembly/abi.ts';
-import type { Address, Engine, OsdOp, Verdict } from '../src/engine/index.ts';
+import type { Address, CheckRequest, Engine, OsdOp, Verdict } from '../src/engine/index.ts';
 import type { Mask, MdsCondition, MdsRequest, Release } from './twin/mdscap.ts';
 import { parseAddress } from './twin/network.ts';
 import type { OsdCondition, OsdRequest } from './twin/osdcap.ts';
@@ -28,10 +28,17 @@ export class CapsCore {
     request: OsdRequest | (MdsRequest & { readonly fs?: string }),
     explain = false,
   ): Verdict {
-    const op = 'pool' in request ? osdOp(request) : { ...request, mask: maskOf(request.mask) };
-    const peer = peerOf(request.addr);
-    return this.#engine.check({ service: this.#service, handle, op, peer, explain }, this.#host);
+    const asked = { ...engineRequest(request), service: this.#service, handle, explain };
+    return this.#engine.check(asked, this.#host);
   }
+}
+
+/** A request of the twins as the engine takes it. */
+export function engineRequest(
+  request: OsdRequest | (MdsRequest & { readonly fs?: string }),
+): Pick<CheckRequest, 'op' | 'peer'> {
+  const op = 'pool' in request ? osdOp(request) : { ...request, mask: maskOf(request.mask) };
+  return { op, peer: peerOf(request.addr) };
 }
 
 /** The printed form, one character per byte. */

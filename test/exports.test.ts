@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+const { exports, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  version: string;
   exports: Record<string, string | { types: string; default: string }>;
 };
 const modules = Object.entries(exports).flatMap(([name, target]) =>
@@ -20,10 +21,17 @@ describe('exports of the package', () => {
     expect(Object.keys(module).length).toBeGreaterThan(0);
   });
 
-  it('holds the three builds of the core', () => {
+  it('holds the three builds of the core and the header for C', () => {
     const files = Object.values(exports).filter((target) => typeof target === 'string');
-    expect(files).toHaveLength(3);
+    expect(files).toHaveLength(4);
     for (const file of files) expect(existsSync(join(root, file)), file).toBe(true);
+  });
+
+  it('is the same for JSR, from the sources', () => {
+    const deno = JSON.parse(readFileSync(join(root, 'deno.json'), 'utf8'));
+    const sources = modules.map(([name, source]) => [name, `./${source}`]);
+    expect(deno.exports).toEqual(Object.fromEntries(sources));
+    expect(deno.version).toBe(version);
   });
 });
 

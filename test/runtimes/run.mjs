@@ -1,39 +1,63 @@
-// Runs the suites on Deno, unbuilt sources, and compares one hash over all verdicts between
-// runtimes and builds of the core. Usage: node test/runtimes/run.mjs [--json FILE]
-import { spawnSync } from 'node:child_process';
+// Compares one hash over all verdicts between hosts and builds of the core, serves on the other
+// runtimes, tries the way to JSR, and runs the suites on Deno, unbuilt sources.
+//   node test/runtimes/run.mjs [--json FILE]   all of it; FILE takes the suites' report
+//   node test/runtimes/run.mjs --hashes        the hashes alone (JAVASCRIPTCORE=1: there too)
+//   node test/runtimes/run.mjs --readme        writes the hashes of this build into the README
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import process from 'node:process';
+import { hashes, writeReadme } from './hosts.mjs';
+import { bun, deno, root, run } from './programs.mjs';
+import { serves } from './serve.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const root = join(here, '..', '..');
-const deno = join(here, 'node_modules', '.bin', 'deno');
-const bun = join(here, 'node_modules', '.bin', 'bun');
-
-/** No run here takes half of this. */
-const TIMEOUT_MS = 1_200_000;
-
-function main() {
-  const hashes = hashLines();
-  for (const line of hashes) console.log(line);
-  if (new Set(hashes.map((line) => line.split(' ').pop())).size !== 1) {
-    throw new Error('the runtimes or builds disagree: the hashes above must all be equal');
+async function main() {
+  if (process.argv.includes('--readme')) return writeReadme();
+  await compareHashes();
+  if (process.argv.includes('--hashes')) return;
+  for (const [name, command] of [
+    ['deno', [deno, 'run', '-A']],
+    ['bun', [bun]],
+  ]) {
+    console.log(`${name} ${await serves(command)}`);
   }
+  // The types were checked, by the compiler of this project.
+  run(deno, ['publish', '--dry-run', '--allow-dirty', '--no-check', '--quiet'], 'ignore');
+  console.log('deno publish --dry-run passes');
   const json = process.argv.indexOf('--json');
+  suitesOnDeno(json < 0 ? undefined : process.argv[json + 1]);
+}
+
+async function compareHashes() {
+  const rows = await hashes();
+  for (const { host, build, how, marks } of rows) {
+    console.log([host.padEnd(18), build.padEnd(8), how.padEnd(7), marks.join('  ')].join(' '));
+  }
+  if (new Set(rows.map(({ marks }) => marks.join())).size !== 1) {
+    throw new Error('hosts or builds disagree: the hashes above must all be equal');
+  }
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  const unknown = rows[0].marks.filter((mark) => !readme.includes(mark.split(' ')[1]));
+  if (unknown.length > 0) {
+    throw new Error(`the README has other hashes: run "node test/runtimes/run.mjs --readme"`);
+  }
+}
+
+function suitesOnDeno(json) {
   const reporters =
-    json < 0
+    json === undefined
       ? []
-      : ['--reporter=default', '--reporter=json', `--outputFile.json=${process.argv[json + 1]}`];
-  // What is about a service or about time says nothing new here.
-  const without = ['*-live', '*etcd*', '*-soak', '*-scale', '*-crash', 'dudect'];
+      : ['--reporter=default', '--reporter=json', `--outputFile.json=${json}`];
+  // What is about a service, about time or about the package says nothing new here.
+  const without = ['*-live', '*etcd*', '*-soak', '*-scale', '*-crash', 'dudect', 'package*'];
   const excluded = without.flatMap((name) => ['--exclude', `**/${name}.test.ts`]);
   const env = { ...process.env, ORACLE_CASES: '5000', WITHOUT_SERVICES: '1' };
   delete env.REQUIRE_SERVICES;
+  const args = ['run', '-A', 'npm:vitest', 'run', ...excluded, ...reporters];
   try {
-    run(deno, ['run', '-A', 'npm:vitest', 'run', ...excluded, ...reporters], 'inherit', env);
+    run(deno, args, 'inherit', { env });
   } catch (error) {
     // A socket that Deno still holds can keep vitest from its own end; its report tells the rest.
-    if (json < 0 || !passed(process.argv[json + 1])) throw error;
+    if (json === undefined || !passed(json)) throw error;
     console.log(`all tests passed, but: ${error.message}`);
   }
 }
@@ -44,26 +68,4 @@ function passed(path) {
   return success && numFailedTests === 0 && numPassedTests > 0;
 }
 
-/** "RUNTIME BUILD HASH" for every pair that exists. */
-function hashLines() {
-  const lines = [];
-  const built = join(root, 'dist', 'test', 'conformance', 'hash.js');
-  const source = join(root, 'test', 'conformance', 'hash.ts');
-  for (const build of ['simd', 'plain', 'relaxed']) {
-    // Node 20 validates relaxed SIMD only behind a flag.
-    const flags = build === 'relaxed' ? ['--experimental-wasm-relaxed-simd'] : [];
-    lines.push(`node ${build} ${run(process.execPath, [...flags, built, build], 'pipe')}`);
-    lines.push(`deno ${build} ${run(deno, ['run', '-A', source, build], 'pipe')}`);
-    lines.push(`bun ${build} ${run(bun, [source, build], 'pipe')}`);
-  }
-  return lines;
-}
-
-function run(command, args, stdout, env = process.env) {
-  const stdio = ['ignore', stdout, 'inherit'];
-  const done = spawnSync(command, args, { cwd: root, env, stdio, timeout: TIMEOUT_MS });
-  if (done.status !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${done.status}`);
-  return stdout === 'pipe' ? done.stdout.toString().trim() : '';
-}
-
-main();
+await main();
