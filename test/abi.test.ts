@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import * as abi from '../assembly/abi.ts';
 import { CHECK_NAMES, Engine, REASON_CODES } from '../src/engine/index.ts';
+import { hashOf } from './conformance/hash.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 /** Bytes that a release build may have. */
@@ -30,6 +31,14 @@ describe.each(['simd', 'plain', 'relaxed'])('core.%s.wasm', (build) => {
       .map((each) => each.name);
     expect(functions.sort()).toEqual(documented.sort());
   });
+});
+
+it('answers the seeded vectors as the README says', async () => {
+  const [mark = ''] = await hashOf('plain', 1000);
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  // Who changes an answer on purpose says so there.
+  const told = readme.includes(mark.replace('1000 ', ''));
+  expect(told, 'run "node build.mjs && node test/runtimes/run.mjs --readme"').toBe(true);
 });
 
 describe('layout', () => {
