@@ -3,7 +3,7 @@
  * resolve, and every export is there.
  */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest';
@@ -67,7 +67,8 @@ describe.each(runtimes)('on %s', (name, program, args) => {
 
 it('has the command where npm puts it', (context) => {
   online(context);
-  const { status, stdout } = finish('npx', ['--no-install', 'cephgate', '--version'], project);
+  const command = join('node_modules', '.bin', 'cephgate');
+  const { status, stdout } = finish(command, ['--version'], project);
   expect([status, stdout.trim()]).toEqual([0, expect.stringMatching(/\d+\.\d+\.\d+/)]);
 });
 
@@ -86,15 +87,9 @@ it('resolves its types', (context) => {
 
 it('holds what a user needs and no test', (context) => {
   online(context);
-  const { stdout } = finish('npm', ['ls', '--json'], project);
-  expect(Object.keys(JSON.parse(stdout).dependencies)).toEqual(['cephgate']);
-  const inside = finish('find', ['node_modules/cephgate', '-type', 'f'], project).stdout;
-  const paths = inside
-    .trim()
-    .split('\n')
-    .filter((path) => !path.includes('/node_modules/c'));
-  expect(paths.filter((path) => /\/dist\/(test|bench)\//.test(path))).toEqual([]);
-  expect(inside).toContain('node_modules/cephgate/wasm/cephgate.h');
+  const inside = readdirSync(join(project, 'node_modules', 'cephgate'), { recursive: true });
+  expect(inside.filter((path) => /^dist.(test|bench)/.test(`${path}`))).toEqual([]);
+  expect(inside).toContain(join('wasm', 'cephgate.h'));
 });
 
 function online(context: TestContext): void {
