@@ -50,14 +50,16 @@ export class EtcdCluster {
       const url = `${scheme}://127.0.0.1:${ports[i * 2 + 1]}`;
       const peer = `http://127.0.0.1:${ports[i * 2]}`;
       const tls = options.tls && ['--cert-file', options.tls.cert, '--key-file', options.tls.key];
-      return new EtcdMember(url, [
-        ...['--name', `m${i}`, '--data-dir', join(folder, `m${i}`)],
+      const data = join(folder, `m${i}`);
+      const flags = [
+        ...['--name', `m${i}`, '--data-dir', data],
         ...['--listen-client-urls', url, '--advertise-client-urls', url],
         ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
         ...['--initial-cluster', peers.join(','), '--logger', 'zap', '--log-level', 'error'],
         ...(tls ?? []),
         ...(options.flags ?? []),
-      ]);
+      ];
+      return new EtcdMember({ url, peer, data, flags });
     });
     const cluster = new EtcdCluster(folder, members);
     await Promise.all(members.map((member) => member.start()));
@@ -88,6 +90,36 @@ export class EtcdCluster {
     await call(member.url, '/v3/kv/compaction', { revision: String(revision), physical: true });
   }
 
+  /** The newest revision. */
+  async revision(): Promise<bigint> {
+    const member = this.members.find((each) => each.running)!;
+    const { header } = await call(member.url, '/v3/kv/range', { key: 'AA==' });
+    return BigInt(header.revision);
+  }
+
+  /** A member whose disk is gone: taken out, emptied, added again. */
+  async replace(index: number): Promise<void> {
+    const lost = this.members[index]!;
+    await lost.kill();
+    const [other] = this.members.filter((each) => each !== lost);
+    const ask = async (path: string, body: unknown) => {
+      let answer: Awaited<ReturnType<typeof call>>;
+      // The others may have to choose a leader first.
+      await until(async () => {
+        answer = await call(other!.url, path, body).catch(() => undefined);
+        return answer?.header !== undefined;
+      });
+      return answer;
+    };
+    const { members } = await ask('/v3/cluster/member/list', {});
+    const known = members.find(({ peerURLs }: { peerURLs: string[] }) => peerURLs[0] === lost.peer);
+    await ask('/v3/cluster/member/remove', { ID: known.ID });
+    await ask('/v3/cluster/member/add', { peerURLs: [lost.peer] });
+    lost.wipe();
+    await lost.start();
+    await until(async () => (await lost.status())?.leader !== undefined);
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.members.map((member) => member.kill()));
     rmSync(this.#folder, { recursive: true, force: true });
@@ -96,12 +128,22 @@ export class EtcdCluster {
 
 export class EtcdMember {
   readonly url: string;
-  readonly #flags: readonly string[];
+  readonly peer: string;
+  readonly #data: string;
+  #flags: readonly string[];
   #child: ChildProcess | undefined;
 
-  constructor(url: string, flags: readonly string[]) {
-    this.url = url;
-    this.#flags = flags;
+  constructor(options: { url: string; peer: string; data: string; flags: readonly string[] }) {
+    this.url = options.url;
+    this.peer = options.peer;
+    this.#data = options.data;
+    this.#flags = options.flags;
+  }
+
+  /** Forgets all it had: it joins a cluster that is there already. */
+  wipe(): void {
+    rmSync(this.#data, { recursive: true, force: true });
+    this.#flags = [...this.#flags, '--initial-cluster-state', 'existing'];
   }
 
   get running(): boolean {
@@ -169,7 +211,7 @@ async function answers(url: string): Promise<boolean> {
   });
 }
 
-async function freePorts(n: number): Promise<number[]> {
+export async function freePorts(n: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from(
       { length: n },

@@ -39,6 +39,16 @@ const FORMS: Readonly<Record<string, LongForm>> = {
     env: { CRASH_ROUNDS: '100' },
     about: '100 times kill -9 of a sidecar under writers and readers',
   },
+  chaos: {
+    suite: 'test/chaos.test.ts',
+    env: { CHAOS_SECONDS: '600' },
+    about: '10 minutes of faults of etcd and instances under 50 clients',
+  },
+  etcd: {
+    suite: 'test/etcd-figures.test.ts',
+    env: { ETCD_ROUNDS: '5' },
+    about: 'verifying, writing, watching, revoking and recovering on etcd, measured',
+  },
   users: {
     suite: 'test/auth-scale.test.ts',
     env: { USERS: '1000000' },

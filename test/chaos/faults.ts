@@ -1,0 +1,139 @@
+/** What goes wrong, in an order that a seed gives, each kind at least once. */
+
+import { until } from '../etcd.ts';
+import type { Rng } from '../rng.ts';
+import type { World } from './world.ts';
+
+export interface Fault {
+  readonly name: string;
+  /** Does it and heals it. */
+  readonly run: (world: World, rng: Rng) => Promise<string>;
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function killMember(world: World, index: number): Promise<string> {
+  const member = world.cluster.members[index]!;
+  await member.kill();
+  await pause(DOWN_MS);
+  await member.start();
+  return `m${index}`;
+}
+
+async function leaderIndex(world: World): Promise<number> {
+  const leader = await world.cluster.leader();
+  return leader === undefined ? 0 : world.cluster.members.indexOf(leader);
+}
+
+export const FAULTS: readonly Fault[] = [
+  {
+    name: 'kill -9 of the leading member',
+    run: async (world) => await killMember(world, await leaderIndex(world)),
+  },
+  {
+    name: 'kill -9 of another member',
+    run: async (world, rng) => {
+      const leader = await leaderIndex(world);
+      return await killMember(world, (leader + 1 + rng.int(2)) % 3);
+    },
+  },
+  {
+    name: 'SIGSTOP of a member, 10 s',
+    run: async (world, rng) => {
+      const index = rng.int(3);
+      const member = world.cluster.members[index]!;
+      member.signal('SIGSTOP');
+      await pause(STOP_MS);
+      member.signal('SIGCONT');
+      return `m${index}`;
+    },
+  },
+  {
+    name: 'a member wiped and added again',
+    run: async (world, rng) => {
+      const index = rng.int(3);
+      await world.cluster.replace(index);
+      return `m${index}`;
+    },
+  },
+  {
+    name: 'compaction',
+    run: async (world) => {
+      const revision = await world.cluster.revision();
+      await world.cluster.compact(revision);
+      return `up to ${revision}`;
+    },
+  },
+  {
+    name: 'kill -9 of an instance',
+    run: async (world, rng) => {
+      const index = rng.int(3);
+      await world.instances[index]!.kill();
+      await pause(rng.int(DOWN_MS));
+      await world.instances[index]!.start();
+      return `instance ${index}`;
+    },
+  },
+  {
+    name: 'SIGSTOP of an instance, 10 s',
+    run: async (world, rng) => {
+      const index = rng.int(3);
+      world.instances[index]!.pause();
+      await pause(STOP_MS);
+      world.instances[index]!.goOn();
+      return `instance ${index}`;
+    },
+  },
+];
+
+/** Runs faults until the time is over and each was there; prints them. */
+export async function chaos(world: World, rng: Rng, runMs: number): Promise<Map<string, number>> {
+  const startMs = performance.now();
+  const done = new Map<string, number>();
+  let left: Fault[] = [];
+  const isOver = (): boolean => performance.now() - startMs > runMs && done.size === FAULTS.length;
+  while (!isOver()) {
+    if (left.length === 0) left = shuffled(FAULTS, rng);
+    const fault = left.pop()!;
+    const atMs = performance.now() - startMs;
+    const where = await fault.run(world, rng);
+    done.set(fault.name, (done.get(fault.name) ?? 0) + 1);
+    console.log(`  ${(atMs / 1000).toFixed(1)} s: ${fault.name} (${where})`);
+    await whole(world);
+    await pause(CALM_MS + rng.int(CALM_MS));
+  }
+  return done;
+}
+
+/** Until all members answer, one of them leads, and all instances are ready. */
+export async function whole(world: World): Promise<void> {
+  await until(async () => (await world.cluster.leader()) !== undefined, HEAL_MS);
+  await until(async () => {
+    const statuses = await Promise.all(world.cluster.members.map((each) => each.status()));
+    return statuses.every((status) => status?.leader !== undefined);
+  }, HEAL_MS);
+  await until(async () => {
+    for (const { url } of world.instances) {
+      const answer = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(2_000) }).catch(
+        () => undefined,
+      );
+      await answer?.body?.cancel();
+      if (answer?.status !== 200) return false;
+    }
+    return true;
+  }, HEAL_MS);
+}
+
+function shuffled<T>(list: readonly T[], rng: Rng): T[] {
+  const out = [...list];
+  for (let i = out.length - 1; i > 0; i--) {
+    const j = rng.int(i + 1);
+    [out[i], out[j]] = [out[j]!, out[i]!];
+  }
+  return out;
+}
+
+const DOWN_MS = 3_000;
+const STOP_MS = 10_000;
+const CALM_MS = 1_500;
+const HEAL_MS = 60_000;
