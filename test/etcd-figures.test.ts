@@ -39,7 +39,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: figures`, () => {
 
   async function authorizerAt(instance: Instance): Promise<string> {
     const { body } = await instance.admin('POST', '/command', { ...JOHN, caps: CAPS });
-    const keyring = join(folder.path, 'john.keyring');
+    const keyring = join(folder.path, `${instance.pid}.keyring`);
     writeFileSync(keyring, body.output, { mode: 0o600 });
     const login = await run([
       ...['client', 'authorizer', '--name', 'client.john', '--keyring', keyring],
@@ -53,6 +53,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: figures`, () => {
     const [etcd] = world.instances as [Instance, ...Instance[]];
     const asked = [alone, etcd].map(async (each) => [each, await authorizerAt(each)] as const);
     const both = await Promise.all(asked);
+    const shown = (us: number): string => `${(us * 1000).toFixed(0)} us`;
     const cpu = new Map<Instance, number[]>();
     // In turns, so that what else the machine does falls on both.
     for (let block = 0; block < 12 * rounds + 2; block++) {
@@ -72,8 +73,8 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: figures`, () => {
     const [own, shared] = [middle(cpu.get(alone)!), middle(cpu.get(etcd)!)];
     const ratio = shared / own;
     console.log(
-      `  a verify over HTTP, CPU of the process: embedded ${(own * 1000).toFixed(0)} us, ` +
-        `etcd ${(shared * 1000).toFixed(0)} us, ratio ${ratio.toFixed(2)}`,
+      `  a verify over HTTP, CPU of the process: embedded ${shown(own)}, ` +
+        `etcd ${shown(shared)}, ratio ${ratio.toFixed(2)}`,
     );
     expect(ratio).toBeLessThan(1.5);
   }, 300_000);

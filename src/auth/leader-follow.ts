@@ -77,9 +77,15 @@ export async function joinRotation(options: JoinOptions): Promise<JoinedRotation
     },
     async close() {
       stop.abort();
-      await Promise.all([rounds, following]);
-      await leader.close();
-      await instance.close();
+      const leaving = (async () => {
+        await Promise.all([rounds, following]);
+        await leader.close();
+        await instance.close();
+      })();
+      // Leases end by themselves: a store that does not answer is not waited for.
+      const over = new AbortController();
+      const left = leaving.catch(failed).finally(() => over.abort());
+      await Promise.race([left, pause(LEAVE_MS, over.signal)]);
       keyServer.close();
     },
     abandon: () => stop.abort(),
@@ -126,5 +132,6 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
+const LEAVE_MS = 3_000;
 const ROUND_MS = 1_000;
 export const REOPEN_MS = 200;
