@@ -44,6 +44,11 @@ const FORMS: Readonly<Record<string, LongForm>> = {
     env: { CHAOS_SECONDS: '600' },
     about: '10 minutes of faults of etcd and instances under 50 clients',
   },
+  'etcd-users': {
+    suite: 'test/etcd-scale.test.ts',
+    env: { ETCD_USERS: '1000000' },
+    about: '10^6 users on etcd: one instance measured, the traffic of 1,000 computed',
+  },
   etcd: {
     suite: 'test/etcd-figures.test.ts',
     env: { ETCD_ROUNDS: '5' },
