@@ -1,6 +1,6 @@
 /**
- * An instance that leads and is killed at each of the moments at which it waits for the store: before
- * the store has done what it was asked for, and after. The others take over, and whatever it was:
+ * An instance that leads and is killed at each of the moments at which it waits for the store:
+ * before the store has done what it was asked for, and after. The others take over, and whatever it was:
  *
  *   - no secret seals that was not `next` before (or, at first start and after a wipe, that some
  *     live instance does not have),

@@ -1,4 +1,4 @@
-/** Three members of etcd and three instances of `cephgate serve`, which a test stops and restarts. */
+/** Three members of etcd and three instances of `cephgate serve`, stopped and started by a test. */
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
