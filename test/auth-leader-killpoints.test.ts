@@ -1,6 +1,7 @@
 /**
  * An instance that leads and is killed at each of the moments at which it waits for the store:
- * before the store has done what it was asked for, and after. The others take over, and whatever it was:
+ * before the store has done what it was asked for, and after. The others take over, and whatever
+ * it was:
  *
  *   - no secret seals that was not `next` before (or, at first start and after a wipe, that some
  *     live instance does not have),
@@ -312,9 +313,8 @@ describe.each(SCENARIOS)('a leader that is killed in $name', (scenario) => {
       while (await killedAt(scenario, n, is)) n += 1;
       // Every one of them, and there are many.
       expect(n).toBeGreaterThan(40);
-      console.log(
-        `  ${scenario.name}: killed at each of ${n - 1} calls, ${Math.round(performance.now() - startMs)} ms`,
-      );
+      const ms = Math.round(performance.now() - startMs);
+      console.log(`  ${scenario.name}: killed at each of ${n - 1} calls, ${ms} ms`);
     },
     180_000,
   );

@@ -1,6 +1,7 @@
 /**
  * Many users on etcd, and what one instance costs it: 2,000 in `npm test`, ETCD_USERS=1000000 in
- * the long form. The traffic of many instances is computed from that of one, which passes a counter.
+ * the long form. The traffic of many instances is computed from that of one, which passes a
+ * counter.
  */
 
 import { readFileSync } from 'node:fs';

@@ -138,7 +138,7 @@ describe.each(['serve', 'deny'] as const)('a store out of sight, %s', (onStale) 
 describe('a snapshot that has to count', () => {
   const john = { service: 'osd', caps: 'allow r', op: OP };
 
-  it('is in the answer to a change, is waited for, and is refused when it does not come', async () => {
+  it('is told with a change, is waited for, and refused when it does not come', async () => {
     const { kit, store } = await kitOf('serve');
     const made = await kit.call('POST', '/revocations', { deny: { entity: 'client.x' } });
     const snapshot = BigInt(made.headers.get('cephgate-snapshot')!);
