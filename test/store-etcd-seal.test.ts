@@ -14,6 +14,7 @@ import { openStore } from '../src/store/open.ts';
 import { ENTITIES } from '../src/store/records.ts';
 import { type Store, TRANSACTION_BYTES_MAX } from '../src/store/store.ts';
 import { transaction } from '../src/store/transaction.ts';
+import { privateFile, run } from './cli-kit.ts';
 import { call, ETCD_NAME, EtcdCluster, etcdMissing } from './etcd.ts';
 import { Rng, seedOf } from './rng.ts';
 import { bytes, CALL, pair, storeContract, take, text } from './store-contract.ts';
@@ -236,6 +237,35 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: TLS and login`, () => {
     );
     expect(error).toMatchObject({ code });
     expect(String(error)).not.toMatch(/secret|wrong/);
+  });
+
+  it('is open to "cephgate auth", by flags and by the environment', async () => {
+    const [storeKey, mon] = [file('store.key'), file('mon.keyring')];
+    expect((await run(['store', 'key', storeKey])).code).toBe(0);
+    const monKey = CryptoKey.create('aes256k', { seconds: 1, nanoseconds: 0 }, rng.random);
+    privateFile(folder, 'mon.keyring', `[mon.]\n\tkey = ${monKey.toBase64()}\n`);
+    const logins = privateFile(folder, 'gate.login', 'gate:secret\n');
+    const env = { CEPHGATE_DATA: folder };
+    const place = ['--store', cluster.address, '--store-ca', file('own.crt')];
+    const access = ['--store-login', logins, '--store-prefix=mine/cli/', '--store-key', storeKey];
+    const words = ['get-or-create', 'client.admin', 'mon', 'allow *', '-o', file('admin.keyring')];
+    const make = ['auth', '-n', 'mon.', '-k', mon, ...place, ...access, ...words];
+    expect(await run(make, { env })).toEqual({ code: 0, out: '', err: '' });
+    const settings = {
+      ...{ CEPHGATE_STORE: cluster.address, CEPHGATE_STORE_CA: file('own.crt') },
+      ...{ CEPHGATE_STORE_LOGIN: logins, CEPHGATE_STORE_PREFIX: 'mine/cli/' },
+      CEPHGATE_STORE_KEY: storeKey,
+    };
+    const ls = ['auth', '-k', file('admin.keyring'), 'ls'];
+    const listed = await run(ls, { env: { ...env, ...settings } });
+    expect(listed.err).toBe('');
+    expect(listed.out).toMatch(/^client\.admin\n\tkey: \S{60}\n\tcaps: \[mon\] allow \*\n$/);
+    const plain = await run([...ls, '--store-plaintext'], { env: { ...env, ...settings } });
+    expect([plain.code, plain.err]).toEqual([2, expect.stringContaining('store-plaintext')]);
+    // Without a key, nothing of another seal is read.
+    const open = await run([...ls, ...place, ...access.slice(0, 3), '--store-plaintext'], { env });
+    expect(open.code).not.toBe(0);
+    expect(open.out + open.err).not.toMatch(/secret/);
   });
 
   function makeCertificate(path: string): void {

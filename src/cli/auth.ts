@@ -102,7 +102,10 @@ const OPTIONS_HELP = `
   -k FILES, --key K, -K F   the caller's keyring files, key, key file
   -c FILE                   ceph.conf
   --cluster NAME, -m LIST   a real cluster, by its name (as "ceph") or monitors
-  --store ADDRESS           the store itself: sqlite:PATH (CEPHGATE_STORE)
+  --store ADDRESS           the store itself: sqlite:PATH (CEPHGATE_STORE), or
+                            etcd:https://HOST:PORT,... with --store-ca FILE,
+                            --store-login FILE, --store-prefix PREFIX, and
+                            --store-key FILE or --store-plaintext
   --admin unix:PATH|URL     the admin socket of a sidecar, default
                             data/admin.sock (CEPHGATE_ADMIN_LISTEN), or its
                             admin listener on TCP, with a login at CEPHGATE_URL

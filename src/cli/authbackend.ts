@@ -26,7 +26,6 @@ import { CephExit } from '../keyring/cephargs.ts';
 import type { ClientOptions, Surroundings } from '../keyring/cephconf.ts';
 import { KeyRing, type KeyRingEntity } from '../keyring/keyring.ts';
 import { findClientKey, KeyringSearchError } from '../keyring/keyringsearch.ts';
-import { openStore } from '../store/open.ts';
 import type { Store } from '../store/store.ts';
 import { CannotConnect, openClusterBackend } from './authcluster.ts';
 import { openRemote } from './authremote.ts';
@@ -37,6 +36,7 @@ import type { Io } from './io.ts';
 import type { LikeCeph } from './likeceph.ts';
 import { post } from './request.ts';
 import { CLIENT_OPTIONS, SERVE_OPTIONS, settingsOf } from './settings.ts';
+import { ETCD_OPTIONS, openStoreAt } from './storeplace.ts';
 
 export interface Backend {
   /** The commands that it has; default: those of the release that is imitated. */
@@ -51,7 +51,8 @@ export interface Backend {
  * ConfigError; using it RequestError, MonError.
  */
 export async function openBackend(line: CephLine, like: LikeCeph, io: Io): Promise<Backend> {
-  const settings = settingsOf(PLACE_OPTIONS, { help: false, words: [], values: new Map() }, io.env);
+  const flags = { help: false, words: [], values: line.storeFlags };
+  const settings = settingsOf(PLACE_OPTIONS, flags, io.env);
   const isOurs = line.store !== undefined || line.admin !== undefined;
   // Who names a cluster or its monitors means them.
   if (!isOurs && (line.cluster !== undefined || line.monHost !== undefined)) {
@@ -73,9 +74,10 @@ export async function openBackend(line: CephLine, like: LikeCeph, io: Io): Promi
   if (address === undefined) return adminBackend(socketPath);
   const path = /^sqlite:(.+)$/s.exec(address)?.[1];
   const located = path === undefined ? undefined : resolve(cwd, path);
-  const store = await openStore(located === undefined ? address : `sqlite:${located}`);
-  const monKeyring =
-    located === undefined ? undefined : readMonKeyring(join(dirname(located), MON_KEYRING), like);
+  const store = await openStoreAt(located === undefined ? address : `sqlite:${located}`, settings);
+  // The monitor's own keyring lies beside its database; one that many share is in no folder.
+  const folder = located === undefined ? resolve(cwd, data) : dirname(located);
+  const monKeyring = readMonKeyring(join(folder, MON_KEYRING), like);
   return storeBackend(store, monKeyring, line, like, io);
 }
 
@@ -272,9 +274,12 @@ function replyIn(status: number, text: string): CommandReply {
   return { retcode, status: words, output };
 }
 
-const PLACE_OPTIONS = [...SERVE_OPTIONS, ...CLIENT_OPTIONS].filter(({ name }) =>
-  ['data', 'store', 'admin-listen', 'url', 'mon-host'].includes(name),
-);
+const PLACE_OPTIONS = [
+  ...ETCD_OPTIONS,
+  ...[...SERVE_OPTIONS, ...CLIENT_OPTIONS].filter(({ name }) =>
+    ['data', 'store', 'admin-listen', 'url', 'mon-host'].includes(name),
+  ),
+];
 const COMMAND_PATH = '/v1/admin/command';
 /** Where tickets are had, unless CEPHGATE_URL says otherwise. */
 const DEFAULT_URL = 'http://127.0.0.1:6480';

@@ -4,6 +4,7 @@
  */
 
 import { CephArgs, CephExit, cephArgsWords, configPass } from '../keyring/cephargs.ts';
+import { ETCD_OPTIONS } from './storeplace.ts';
 
 export interface CephLine {
   /** The words of the command. */
@@ -25,6 +26,8 @@ export interface CephLine {
   readonly version: boolean;
   /** Ours: where the entities are, instead of behind the admin socket. */
   readonly store: string | undefined;
+  /** Ours: how to open it, as flags of the other commands: `store-ca` and the like. */
+  readonly storeFlags: ReadonlyMap<string, readonly string[]>;
   /** Ours: the admin socket. */
   readonly admin: string | undefined;
   /** Ours here, and Ceph's word elsewhere: past the guard rails. */
@@ -65,6 +68,12 @@ export function readCephLine(argv: readonly string[], cephArgs: string | undefin
     help: values.has('help'),
     version: values.has('version'),
     store: values.get('store'),
+    storeFlags: new Map(
+      STORE_FLAGS.filter(({ name }) => values.has(name)).map(({ name, value }) => [
+        name,
+        [value === undefined ? 'true' : values.get(name)!],
+      ]),
+    ),
     admin: values.get('admin'),
     force: values.has('yes-i-really-mean-it'),
   };
@@ -128,9 +137,14 @@ function withoutForeign(words: string[]): string[] {
 
 const FORMATS = ['json', 'json-pretty', 'xml', 'xml-pretty', 'plain', 'yaml'];
 
-const FLAGS: readonly string[] = ['help', 'version', 'verbose', 'concise', 'yes-i-really-mean-it'];
+const STORE_FLAGS = ETCD_OPTIONS;
 
-/** `store`, `admin` and the last one are ours. */
+const FLAGS: readonly string[] = [
+  ...['help', 'version', 'verbose', 'concise', 'yes-i-really-mean-it'],
+  ...STORE_FLAGS.filter(({ value }) => value === undefined).map(({ name }) => name),
+];
+
+/** From `store` on they are ours. */
 const OPTIONS: Readonly<Record<string, readonly string[]>> = {
   help: ['-h', '--help'],
   conf: ['-c', '--conf'],
@@ -149,4 +163,5 @@ const OPTIONS: Readonly<Record<string, readonly string[]>> = {
   store: ['--store'],
   admin: ['--admin'],
   'yes-i-really-mean-it': ['--yes-i-really-mean-it'],
+  ...Object.fromEntries(STORE_FLAGS.map(({ name }) => [name, [`--${name}`]])),
 };
