@@ -26,6 +26,8 @@ export interface CommandDeps {
   /** Nanoseconds since 1970. */
   clock(): bigint;
   readonly random: Random;
+  /** Told now and then how much of a large command is done. */
+  readonly progress?: ((done: number, total: number) => void) | undefined;
   /** Makes the rotating secrets anew, where somebody else holds them as well. */
   wipeRotating?(): Promise<void>;
 }

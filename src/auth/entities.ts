@@ -10,6 +10,7 @@ import { StoreError } from '../errors.ts';
 import type { KeyRingEntity } from '../keyring/keyring.ts';
 import { ENTITIES, type EntityRecord, IMPORT } from '../store/records.ts';
 import type { Compare, Page, Store } from '../store/store.ts';
+import { turn } from '../turns.ts';
 import { finishImport, importEntities } from './importing.ts';
 import { commitIf, contended, readRecord, STORE_TIMEOUT_MS, TRIES_MAX } from './storecalls.ts';
 
@@ -122,15 +123,17 @@ export class AuthDb {
 
   /**
    * Adds or replaces all these entities: whoever reads sees none of it or everything, also after a
-   * crash at any moment. Throws StoreError.
+   * crash at any moment. `progress` is told how much of the work is done. Throws StoreError.
    */
   async import(
     entities: readonly (readonly [EntityName, KeyRingEntity])[],
     compares: readonly Compare[] = [],
+    progress: (done: number, total: number) => void = () => undefined,
   ): Promise<void> {
     await this.#settle();
-    const puts = entities.map(([name, entity]) => [formatEntityName(name), entity] as const);
-    await importEntities(this.store, puts, encodeEntity, compares);
+    const byName = entities.map(([name, entity]) => [formatEntityName(name), entity] as const);
+    const how = { encode: encodeEntity, compares, progress };
+    await importEntities(this.store, { entities: byName, ...how });
   }
 
   /** Takes over a key that the command made, to be wiped with the others. */
@@ -170,6 +173,7 @@ export class AuthDb {
         held.push(show(name, ENTITIES.decode(value), { key, revision }));
         value.fill(0);
       }
+      if (page.next !== undefined) await turn();
     } while (page.next !== undefined);
     const { entry } = await this.store.get(IMPORT.key(undefined), {
       timeoutMs: STORE_TIMEOUT_MS,

@@ -8,6 +8,7 @@ import { isAllowAll, parse } from '../caps/index.ts';
 import { type EntityName, formatEntityName } from '../cephx/protocol.ts';
 import type { KeyRingEntity } from '../keyring/keyring.ts';
 import type { Compare } from '../store/store.ts';
+import { each, inTurns } from '../turns.ts';
 import { type Call, EPERM, Refusal } from './command.ts';
 import type { HeldEntity } from './entities.ts';
 
@@ -32,13 +33,16 @@ export async function refuseImportWithoutAdmin(
   call: Call,
   sections: readonly (readonly [EntityName, KeyRingEntity])[],
 ): Promise<readonly Compare[]> {
-  if (!call.guard || sections.some(([, entity]) => isAdmin(call, entity))) return [];
+  if (!call.guard) return [];
+  const admins = await count(sections, ([, entity]) => isAdmin(call, entity));
+  if (admins > 0) return [];
   const held = await call.db.list();
   const replaced = new Set(sections.map(([name]) => formatEntityName(name)));
-  const loses = held.some(
+  const lost = await count(
+    held,
     ({ name, entity }) => replaced.has(formatEntityName(name)) && isAdmin(call, entity),
   );
-  return loses ? remainingAdmin(call, held, sections) : [];
+  return lost > 0 ? remainingAdmin(call, held, sections) : [];
 }
 
 /** Refuses to take mon `allow *` from client.admin, whoever else has it. Throws Refusal. */
@@ -70,6 +74,16 @@ function remainingAdmin(
     `change ${shown.length === 1 ? shown[0] : `${shown.length} entities`}`,
     'no entity with mon "allow *" would be left',
   );
+}
+
+/** How many there are; of a large keyring that takes a while. */
+async function count<T>(items: readonly T[], is: (item: T) => boolean): Promise<number> {
+  let found = 0;
+  const counting = each(items, (item) => {
+    if (is(item)) found++;
+  });
+  await inTurns(counting);
+  return found;
 }
 
 /** Whether it can log in and do everything. */

@@ -5,29 +5,34 @@
  */
 
 import { randomBytes } from 'node:crypto';
-// The embedded store never waits for anything: without a turn now and then nobody else is served.
-import { setImmediate as turn } from 'node:timers/promises';
 import { StoreError } from '../errors.ts';
 import type { KeyRingEntity } from '../keyring/keyring.ts';
 import { ENTITIES, IMPORT, type ImportRecord, STAGED } from '../store/records.ts';
 import type { Compare, Lease, Put, Store } from '../store/store.ts';
+// The embedded store never waits for anything: without a turn now and then nobody else is served.
+import { turn } from '../turns.ts';
 import { commitIf, contended, readRecord, STORE_TIMEOUT_MS } from './storecalls.ts';
 
-type Encode = (entity: KeyRingEntity) => Uint8Array;
+/** What is imported. */
+export interface Import {
+  /** By name. */
+  readonly entities: readonly (readonly [string, KeyRingEntity])[];
+  readonly encode: (entity: KeyRingEntity) => Uint8Array;
+  /** What must hold when it is committed. */
+  readonly compares: readonly Compare[];
+  /** Told how much of the work is done. */
+  readonly progress: (done: number, total: number) => void;
+}
 
-/** Entities by name, all of them or none. Throws StoreError. */
-export async function importEntities(
-  store: Store,
-  entities: readonly (readonly [string, KeyRingEntity])[],
-  encode: Encode,
-  compares: readonly Compare[],
-): Promise<void> {
+/** All of the entities or none. Throws StoreError. */
+export async function importEntities(store: Store, what: Import): Promise<void> {
+  const { entities, encode, compares } = what;
   if (entities.length === 0) return;
   const first = entities.slice(0, OPERATIONS_MAX).map(([name, entity]) => ({
     key: ENTITIES.key(name),
     value: encode(entity),
   }));
-  if (first.length === entities.length && batches(first).length === 1) {
+  if (first.length === entities.length && [...batches(first)].length === 1) {
     if (await commitIf(store, [NO_IMPORT, ...compares], first)) return;
     throw contended();
   }
@@ -37,7 +42,7 @@ export async function importEntities(
     throw new StoreError('store.busy', 'cannot import a keyring: another import runs');
   }
   try {
-    await importStaged(store, lease, entities, encode, compares);
+    await importStaged(store, lease, what);
   } finally {
     await lease.release({ timeoutMs: STORE_TIMEOUT_MS });
   }
@@ -51,13 +56,14 @@ export async function finishImport(
   store: Store,
   { importId }: ImportRecord,
   compare: Compare,
+  told: (carriedOut: number) => void = () => undefined,
 ): Promise<void> {
   const running = finishing.get(store);
   if (running?.importId === importId) {
     await running.done;
     return;
   }
-  const done = carryOut(store, importId, compare);
+  const done = carryOut(store, importId, compare, told);
   finishing.set(store, { importId, done });
   try {
     await remove(store, await done);
@@ -67,7 +73,12 @@ export async function finishImport(
 }
 
 /** Returns the keys that are not needed any more; none if others have carried it out. */
-async function carryOut(store: Store, importId: string, compare: Compare): Promise<Uint8Array[]> {
+async function carryOut(
+  store: Store,
+  importId: string,
+  compare: Compare,
+  told: (carriedOut: number) => void,
+): Promise<Uint8Array[]> {
   const prefix = STAGED.key({ importId, entity: '' });
   const staged: Uint8Array[] = [];
   const entities: Put[] = [];
@@ -75,38 +86,45 @@ async function carryOut(store: Store, importId: string, compare: Compare): Promi
     staged.push(key);
     entities.push({ key: ENTITIES.key(STAGED.id(key).entity), value });
   }
+  let carriedOut = 0;
   for (const puts of batches(entities)) {
     if (!(await commitIf(store, [compare], puts))) return [];
+    carriedOut += puts.length;
+    told(carriedOut);
     await turn();
   }
   await commitIf(store, [compare], [], [IMPORT.key(undefined)]);
   return staged;
 }
 
-async function importStaged(
-  store: Store,
-  lease: Lease,
-  entities: readonly (readonly [string, KeyRingEntity])[],
-  encode: Encode,
-  compares: readonly Compare[],
-): Promise<void> {
+async function importStaged(store: Store, lease: Lease, what: Import): Promise<void> {
+  const { entities, compares, progress } = what;
   const held: Compare = { lease: LEASE, fencing: lease.fencing };
   const importId = randomBytes(16).toString('hex');
   await removeLeftovers(store);
-  const puts = entities.map(([entity, value]) => ({
-    key: STAGED.key({ importId, entity }),
-    value: encode(value),
-  }));
-  for (const batch of batches(puts)) {
+  // Each is written twice: where nobody looks, and in its place.
+  const all = entities.length * 2;
+  let staged = 0;
+  for (const batch of batches(stagedPuts(importId, what))) {
     const renewed = await lease.renew({ timeoutMs: STORE_TIMEOUT_MS });
     if (!renewed || !(await commitIf(store, [held], batch))) throw contended();
+    staged += batch.length;
+    progress(staged, all);
     await turn();
   }
   const put = { key: IMPORT.key(undefined), value: IMPORT.encode({ importId }) };
   if (!(await commitIf(store, [held, NO_IMPORT, ...compares], [put]))) throw contended();
   // Whose import this is by now does not matter: ours is done or is this one.
   const { record, compare } = await readRecord(store, IMPORT, undefined);
-  if (record !== undefined) await finishImport(store, record, compare);
+  const told = (carriedOut: number): void => progress(staged + carriedOut, all);
+  if (record !== undefined) await finishImport(store, record, compare, told);
+}
+
+/** Encoded as they are needed: all of them would be as much memory again. */
+function* stagedPuts(importId: string, { entities, encode }: Import): Generator<Put> {
+  for (const [entity, value] of entities) {
+    yield { key: STAGED.key({ importId, entity }), value: encode(value) };
+  }
 }
 
 /** What an import left that never came to its commit. */
@@ -129,23 +147,24 @@ async function* entriesOf(store: Store, prefix: Uint8Array): AsyncGenerator<Put>
     const page = await store.list({ prefix, after, timeoutMs: STORE_TIMEOUT_MS });
     yield* page.entries;
     after = page.next;
+    await turn();
   } while (after !== undefined);
 }
 
 /** In pieces that fit a transaction beside a few compares. */
-function batches(puts: readonly Put[]): Put[][] {
-  const all: Put[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
+function* batches(puts: Iterable<Put>): Generator<Put[]> {
+  let batch: Put[] = [];
+  let bytes = 0;
   for (const put of puts) {
     const length = put.key.length + put.value.length;
-    if (bytes + length > BYTES_MAX || all.at(-1)!.length === OPERATIONS_MAX) {
-      all.push([]);
-      bytes = 0;
+    if (batch.length > 0 && (bytes + length > BYTES_MAX || batch.length === OPERATIONS_MAX)) {
+      yield batch;
+      [batch, bytes] = [[], 0];
     }
-    all.at(-1)!.push(put);
+    batch.push(put);
     bytes += length;
   }
-  return all;
+  if (batch.length > 0) yield batch;
 }
 
 /** What is being carried out by this process. */

@@ -16,6 +16,7 @@ import { type CephLine, readCephLine } from './cephline.ts';
 import { understand } from './cephwords.ts';
 import type { Io } from './io.ts';
 import { type LikeCeph, likeCeph } from './likeceph.ts';
+import { withProgress } from './progress.ts';
 
 export type OpenBackend = typeof openBackend;
 
@@ -90,7 +91,8 @@ async function answer(
     inbuf,
     force: line.force,
   };
-  return await backend.run(request);
+  // While a sidecar works, nothing is known but the time.
+  return await withProgress(io, prefix, (tell) => backend.run(request, tell));
 }
 
 const EINVAL = 22;

@@ -34,6 +34,7 @@ import type { CommandDescriptor } from './cephcommands.ts';
 import type { CephLine } from './cephline.ts';
 import type { Io } from './io.ts';
 import type { LikeCeph } from './likeceph.ts';
+import type { Tell } from './progress.ts';
 import { post } from './request.ts';
 import { CLIENT_OPTIONS, SERVE_OPTIONS, settingsOf } from './settings.ts';
 import { ETCD_OPTIONS, openStoreAt } from './storeplace.ts';
@@ -41,7 +42,8 @@ import { ETCD_OPTIONS, openStoreAt } from './storeplace.ts';
 export interface Backend {
   /** The commands that it has; default: those of the release that is imitated. */
   readonly commands?: readonly CommandDescriptor[];
-  run(request: CommandRequest): Promise<CommandReply>;
+  /** @param tell how far a command is, where this process carries it out */
+  run(request: CommandRequest, tell?: Tell): Promise<CommandReply>;
   close(): Promise<void>;
 }
 
@@ -104,7 +106,10 @@ export async function storeBackend(
   };
   try {
     const caller = await logIn(deps, line, like, io);
-    return { run: (request) => runCommand(deps, { ...request, caller }), close };
+    return {
+      run: (request, progress) => runCommand({ ...deps, progress }, { ...request, caller }),
+      close,
+    };
   } catch (error) {
     await close();
     throw error;

@@ -11,6 +11,8 @@ export interface Io {
   readonly cwd?: string;
   /** Whether what goes out is read by a person, who can be shown a picture. Default no. */
   readonly terminal?: boolean;
+  /** Whether a person sees errors as they come. Default no. */
+  readonly errTerminal?: boolean;
   out(text: string): void;
   err(text: string): void;
   /** All bytes of standard input. */
@@ -27,6 +29,7 @@ export const EXIT_TROUBLE = 3;
 export const processIo: Io = {
   env: process.env,
   terminal: process.stdout.isTTY === true,
+  errTerminal: process.stderr.isTTY === true,
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
   async readInput() {

@@ -12,6 +12,7 @@ import type { Store } from '../store/store.ts';
 import { transaction } from '../store/transaction.ts';
 import { EXIT_YES, type Io } from './io.ts';
 import { type Flags, formatOptions, type Option, parseFlags } from './options.ts';
+import { type Tell, withProgress } from './progress.ts';
 import { CONFIG_OPTION, settingsOf } from './settings.ts';
 import { ETCD_OPTIONS, openStoreAt, readStoreKeys } from './storeplace.ts';
 
@@ -68,7 +69,9 @@ async function copy(flags: Flags, words: readonly string[], io: Io): Promise<voi
   try {
     const store = await openStoreAt(target?.address ?? to, settings);
     try {
-      done = await copyStore(source, store, options(io));
+      done = await withProgress(io, 'entries copied', (tell) =>
+        copyStore(source, store, options(tell)),
+      );
     } finally {
       await store.close();
     }
@@ -83,7 +86,9 @@ async function copy(flags: Flags, words: readonly string[], io: Io): Promise<voi
 }
 
 async function digest(flags: Flags, words: readonly string[], io: Io): Promise<void> {
-  const found = await withStore(flags, words, io, (store) => digestStore(store, options(io)));
+  const found = await withStore(flags, words, io, (store) =>
+    withProgress(io, 'entries read', (tell) => digestStore(store, options(tell))),
+  );
   print(flags, io, found, `${found.entries} entries, SHA-256 ${found.digest}\n`);
 }
 
@@ -159,14 +164,14 @@ function newFile(address: string): { address: string; finish(): void; remove(): 
   };
 }
 
-function options(io: Io): CopyOptions {
+function options(progress: Tell): CopyOptions {
   const isPrefix = (key: Uint8Array, prefix: Uint8Array): boolean =>
     prefix.every((byte, i) => key[i] === byte);
   return {
     ...CALL,
     // What instances tell each other is of no use to those that start on the copy.
     skip: (key) => isPrefix(key, INSTANCE_RECORDS),
-    progress: (entries) => io.err(`${entries} entries\n`),
+    progress,
   };
 }
 

@@ -7,6 +7,7 @@
  */
 
 import { FileError } from '../errors.ts';
+import { atOnce, type Steps } from '../turns.ts';
 
 /** A text that is no ConfFile. `words` is what Ceph prints, without a final newline. */
 export class ConfFileError extends FileError {
@@ -26,21 +27,32 @@ export type ConfFile = ReadonlyMap<string, ReadonlyMap<string, string>>;
  * belongs to `global`. Throws ConfFileError, also for text outside ASCII, at which Ceph aborts.
  */
 export function parseConfFile(bytes: Uint8Array): ConfFile {
-  const wrongByte = bytes.findIndex((byte) => byte >= 0x80);
-  if (wrongByte >= 0) throw new ConfFileError(encodingWords(bytes, wrongByte));
-  // One string at a time: the arguments of a call have a limit.
+  return atOnce(confFileSteps(bytes));
+}
+
+/** The same in pieces, for files of many sections. */
+export function* confFileSteps(bytes: Uint8Array): Steps<ConfFile> {
   let text = '';
   for (let at = 0; at < bytes.length; at += CHUNK) {
-    text += String.fromCharCode(...bytes.subarray(at, at + CHUNK));
+    // One string at a time: the arguments of a call have a limit.
+    const chunk = String.fromCharCode(...bytes.subarray(at, at + CHUNK));
+    const wrongByte = chunk.search(NOT_ASCII);
+    if (wrongByte >= 0) throw new ConfFileError(encodingWords(bytes, at + wrongByte));
+    text += chunk;
+    yield;
   }
   const sections = new Map<string, Map<string, string>>();
-  for (const { heading, lines } of new Parser(text).file()) {
+  const parser = new Parser(text);
+  yield* parser.file(({ heading, lines }) => {
     const values = sections.get(heading) ?? new Map<string, string>();
     sections.set(heading, values);
     for (const { key, value } of lines) values.set(key, value);
+  });
+  for (const [heading, values] of sections) {
+    sections.set(heading, byKey(values));
+    yield;
   }
-  const ordered = [...sections].map(([heading, values]) => [heading, byKey(values)] as const);
-  return byKey(new Map(ordered));
+  return byKey(sections);
 }
 
 /** "caps mon" and "caps_mon" are one key: outer blanks go, inner runs of blanks become `_`. */
@@ -66,22 +78,19 @@ class Parser {
     this.#text = text;
   }
 
-  file(): readonly Section[] {
-    const sections: Section[] = [];
+  /** Gives each section to `found`. */
+  *file(found: (section: Section) => void): Steps<void> {
     const lone = this.#line();
-    if (lone !== undefined) sections.push({ heading: 'global', lines: [lone] });
+    if (lone !== undefined) found({ heading: 'global', lines: [lone] });
     else {
       while (this.#skippedEndOfLine());
-      for (let next = this.#section(); next !== undefined; next = this.#section()) {
-        sections.push(next);
-      }
+      for (let next = yield* this.#section(); next; next = yield* this.#section()) found(next);
     }
     this.#skip();
     if (this.#at < this.#text.length) this.#fail('<eoi>');
-    return sections;
   }
 
-  #section(): Section | undefined {
+  *#section(): Steps<Section | undefined> {
     const heading = this.#heading();
     if (heading === undefined) return undefined;
     const lines: Line[] = [];
@@ -92,6 +101,7 @@ class Parser {
       const line = isHeading ? undefined : this.#line();
       if (line === undefined) break;
       lines.push(line);
+      yield;
     }
     while (this.#skippedEndOfLine());
     return { heading, lines };
@@ -325,3 +335,4 @@ function isCommentStart(char: string | undefined): boolean {
 }
 
 const CHUNK = 8192;
+const NOT_ASCII = /[\x80-\xff]/;

@@ -17,7 +17,8 @@ import {
   parseEntityName,
 } from '../cephx/protocol.ts';
 import { FileError } from '../errors.ts';
-import { type ConfFile, ConfFileError, parseConfFile } from './conffile.ts';
+import { atOnce, type Steps } from '../turns.ts';
+import { type ConfFile, ConfFileError, confFileSteps } from './conffile.ts';
 import { decodeKeyText, knownTo, type Release } from './keytext.ts';
 
 /**
@@ -50,7 +51,13 @@ export class KeyRing {
    * pending keys. Throws KeyRingError.
    */
   static parse(bytes: Uint8Array, release: Release = 20): KeyRing {
-    return (release === 16 ? decodeBinary(bytes) : undefined) ?? decodeText(bytes, release);
+    return atOnce(KeyRing.parseSteps(bytes, release));
+  }
+
+  /** The same in pieces, for keyrings of many entities. */
+  static *parseSteps(bytes: Uint8Array, release: Release = 20): Steps<KeyRing> {
+    const binary = release === 16 ? decodeBinary(bytes) : undefined;
+    return binary ?? (yield* decodeText(bytes, release));
   }
 
   get size(): number {
@@ -148,9 +155,10 @@ function decodeBinary(bytes: Uint8Array): KeyRing | undefined {
   }
 }
 
-function decodeText(bytes: Uint8Array, release: Release): KeyRing {
+function* decodeText(bytes: Uint8Array, release: Release): Steps<KeyRing> {
   const keyring = new KeyRing();
-  for (const [heading, fields] of sectionsOf(bytes)) {
+  for (const [heading, fields] of yield* sectionsOf(bytes)) {
+    yield;
     if (heading === 'global') continue;
     const name = parseEntityName(heading);
     if (name === undefined) {
@@ -177,9 +185,9 @@ function decodeText(bytes: Uint8Array, release: Release): KeyRing {
   return keyring;
 }
 
-function sectionsOf(bytes: Uint8Array): ConfFile {
+function* sectionsOf(bytes: Uint8Array): Steps<ConfFile> {
   try {
-    return parseConfFile(bytes);
+    return yield* confFileSteps(bytes);
   } catch (error) {
     if (error instanceof ConfFileError) {
       throw new KeyRingError('cannot parse buffer', 'not in the form of one');
@@ -221,12 +229,16 @@ function idOf(name: EntityName): string {
 
 /** Code points order as their UTF-8 bytes do; UTF-16 units do not. */
 function compareBytes(a: string, b: string): number {
-  const [left, right] = [[...a], [...b]];
-  for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    const difference = left[i]!.codePointAt(0)! - right[i]!.codePointAt(0)!;
-    if (difference !== 0) return difference;
-  }
-  return left.length - right.length;
+  const length = Math.min(a.length, b.length);
+  let at = 0;
+  while (at < length && a.charCodeAt(at) === b.charCodeAt(at)) at++;
+  if (at === length) return a.length - b.length;
+  return codePointOrder(a.charCodeAt(at)) - codePointOrder(b.charCodeAt(at));
+}
+
+/** Surrogates stand for code points beyond all others. */
+function codePointOrder(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }
 
 /** EntityName 8, EntityAuth 9 + 12 + 4 bytes. */

@@ -4,28 +4,33 @@ import type { StoreError } from '../errors.ts';
 
 /** Builds one value; numbers out of range are a mistake of the caller: RangeError. */
 export class ValueWriter {
-  readonly #parts: Uint8Array[];
+  #bytes = new Uint8Array(VALUE_LEN);
+  #view = new DataView(this.#bytes.buffer);
+  #at = 0;
 
   /** @param version 0 to 255, the first byte */
   constructor(version: number) {
-    this.#parts = [new Uint8Array([version])];
+    this.#bytes[this.#take(1)] = version;
   }
 
   count(value: number): this {
-    const bytes = new Uint8Array(4);
-    new DataView(bytes.buffer).setUint32(0, value, true);
-    return this.#add(bytes);
+    const at = this.#take(4);
+    this.#view.setUint32(at, value, true);
+    return this;
   }
 
   u64(value: bigint): this {
     if (value < 0n || value > U64_MAX) throw new RangeError(`u64 out of range: ${value}`);
-    const bytes = new Uint8Array(8);
-    new DataView(bytes.buffer).setBigUint64(0, value, true);
-    return this.#add(bytes);
+    const at = this.#take(8);
+    this.#view.setBigUint64(at, value, true);
+    return this;
   }
 
   bytes(value: Uint8Array): this {
-    return this.count(value.length).#add(new Uint8Array(value));
+    this.count(value.length);
+    const at = this.#take(value.length);
+    this.#bytes.set(value, at);
+    return this;
   }
 
   text(value: string): this {
@@ -39,21 +44,25 @@ export class ValueWriter {
     return value === undefined ? this.count(0) : this.count(1).bytes(value);
   }
 
-  /** The value; the parts of it are wiped, as they hold keys. */
+  /** The value; what it was built in is wiped, as it holds keys. */
   finish(): Uint8Array {
-    const out = new Uint8Array(this.#parts.reduce((sum, part) => sum + part.length, 0));
-    let at = 0;
-    for (const part of this.#parts) {
-      out.set(part, at);
-      at += part.length;
-      part.fill(0);
-    }
+    const out = this.#bytes.slice(0, this.#at);
+    this.#bytes.fill(0);
     return out;
   }
 
-  #add(part: Uint8Array): this {
-    this.#parts.push(part);
-    return this;
+  /** Makes room and returns where it begins. */
+  #take(n: number): number {
+    const at = this.#at;
+    this.#at += n;
+    if (this.#at > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(this.#at, this.#bytes.length * 2));
+      larger.set(this.#bytes);
+      this.#bytes.fill(0);
+      this.#bytes = larger;
+      this.#view = new DataView(larger.buffer);
+    }
+    return at;
   }
 }
 
@@ -126,6 +135,8 @@ export class ValueReader {
 }
 
 const LONE_SURROGATE = /\p{Surrogate}/u;
+/** What most values fit in. */
+const VALUE_LEN = 256;
 const U64_MAX = 0xffffffffffffffffn;
 const utf8Encoder = new TextEncoder();
 const utf8Decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
