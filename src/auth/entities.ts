@@ -69,14 +69,18 @@ export class AuthDb {
     });
   }
 
-  /** The same with keys as texts, and without pending keys: what a list shows of many. */
-  listTexts(): Promise<ListedEntity[]> {
-    return this.#list((name, { key: bytes, pendingKey, caps }) => {
+  /**
+   * What `show` makes of each, with keys as texts and without pending keys. Of a hundred thousand
+   * only that is kept.
+   */
+  async listShown<T>(show: (entity: ListedEntity) => T): Promise<T[]> {
+    const all = await this.#list((name, { key: bytes, pendingKey, caps }) => {
       const key = encodeBase64(bytes);
       bytes.fill(0);
       pendingKey?.fill(0);
-      return { name, key, caps };
+      return { name, shown: show({ name, key, caps }) };
     });
+    return all.map(({ shown }) => shown);
   }
 
   async #list<T extends { readonly name: EntityName }>(show: Show<T>): Promise<T[]> {

@@ -4,7 +4,7 @@
  */
 
 /** What is printed: sections know the names that XML needs and JSON does not. */
-export type Node = string | number | ObjectNode | ArrayNode;
+export type Node = string | number | ObjectNode | ArrayNode | PrintedNode;
 
 export interface ObjectNode {
   readonly members: readonly (readonly [name: string, value: Node])[];
@@ -15,6 +15,11 @@ export interface ArrayNode {
   readonly item: string;
   /** Read once, one by one: there may be a million. */
   readonly items: Iterable<Node>;
+}
+
+/** What formatItem has printed already, in the format of the whole. */
+export interface PrintedNode {
+  readonly printed: string;
 }
 
 /** The formats that are not plain; `yaml` is plain for these commands. */
@@ -41,16 +46,43 @@ export function formatNode(root: string, node: Node, format: Formatted): string 
   }
 }
 
+/**
+ * Prints one item of an array ahead of the whole: of many, texts are kept with less than trees.
+ *
+ * @param depth how many levels are around the item
+ */
+export function formatItem(
+  item: string,
+  node: Node,
+  format: Formatted,
+  depth: number,
+): PrintedNode {
+  switch (format) {
+    case 'json':
+      return { printed: json(node) };
+    case 'json-pretty':
+      return { printed: prettyJson(node, '    '.repeat(depth)) };
+    case 'xml':
+      return { printed: xml(item, node) };
+    case 'xml-pretty':
+      return { printed: prettyXml(item, node, ' '.repeat(depth)) };
+  }
+}
+
 function json(node: Node): string {
   if (typeof node === 'number') return String(node);
   if (typeof node === 'string') return `"${escapeJson(node)}"`;
+  if ('printed' in node) return node.printed;
   if ('items' in node) return `[${Array.from(node.items, json).join(',')}]`;
-  const members = node.members.map(([name, value]) => `"${escapeJson(name)}":${json(value)}`);
-  return `{${members.join(',')}}`;
+  let text = '';
+  for (const [name, value] of node.members) {
+    text += `${text === '' ? '' : ','}"${escapeJson(name)}":${json(value)}`;
+  }
+  return `{${text}}`;
 }
 
 function prettyJson(node: Node, indent: string): string {
-  if (typeof node !== 'object') return json(node);
+  if (typeof node !== 'object' || 'printed' in node) return json(node);
   const inner = `${indent}    `;
   const lines =
     'items' in node
@@ -65,6 +97,7 @@ function prettyJson(node: Node, indent: string): string {
 }
 
 function xml(name: string, node: Node): string {
+  if (typeof node === 'object' && 'printed' in node) return node.printed;
   const element = elementName(name);
   const text =
     typeof node === 'object'
@@ -74,6 +107,7 @@ function xml(name: string, node: Node): string {
 }
 
 function prettyXml(name: string, node: Node, indent: string): string {
+  if (typeof node === 'object' && 'printed' in node) return node.printed;
   const element = elementName(name);
   if (typeof node !== 'object') return `${indent}${xml(name, node)}\n`;
   const content = Array.from(childrenOf(node), ([n, v]) => prettyXml(n, v, `${indent} `));
@@ -93,6 +127,7 @@ function elementName(name: string): string {
 }
 
 function escapeJson(text: string): string {
+  if (text.search(JSON_SPECIAL) < 0) return text;
   return text.replace(JSON_SPECIAL, (char) => {
     const short = JSON_ESCAPES[char];
     return short ?? `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;

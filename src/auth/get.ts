@@ -15,7 +15,7 @@ import {
 } from './command.ts';
 import { TEXTS } from './commandtexts.ts';
 import { entityNameOf } from './entities.ts';
-import type { ArrayNode, Node, ObjectNode } from './format.ts';
+import { type ArrayNode, formatItem, formatNode, type Node, type ObjectNode } from './format.ts';
 
 export async function get(call: Call): Promise<CommandReply> {
   if (call.entity === '') throw new Refusal(EINVAL, TEXTS.invalidCommand);
@@ -53,20 +53,19 @@ export async function exportKeyring(call: Call): Promise<CommandReply> {
 }
 
 export async function list(call: Call): Promise<CommandReply> {
-  const all = await call.db.listTexts();
-  if (call.format !== undefined) {
-    const nodes = mapped(all, ({ name, key, caps }) => node(name, [['key', key]], caps));
-    return done(
-      '',
-      printed(call, String, () => ({ members: [['auth_dump', entities(nodes)]] })),
+  const { format } = call;
+  if (format !== undefined) {
+    const items = await call.db.listShown(({ name, key, caps }) =>
+      formatItem(ITEM, node(name, [['key', key]], caps), format, LIST_DEPTH),
     );
+    return done('', formatNode('auth', { members: [['auth_dump', entities(items)]] }, format));
   }
-  if (all.length === 0) return done(TEXTS.noEntries);
-  const output = all.map(({ name, key, caps }) => {
+  const all = await call.db.listShown(({ name, key, caps }) => {
     const lines = [...sorted(caps)].map(([service, text]) => `\tcaps: [${service}] ${text}\n`);
     return `${formatEntityName(name)}\n\tkey: ${key}\n${lines.join('')}`;
   });
-  return done(until16(call, TEXTS.entries), output.join(''));
+  if (all.length === 0) return done(TEXTS.noEntries);
+  return done(until16(call, TEXTS.entries), all.join(''));
 }
 
 /** The section of an entity in the format of the command. */
@@ -87,10 +86,6 @@ export function keyText(call: Call, { key }: KeyRingEntity, end: string): string
   );
 }
 
-function* mapped<T>(list: readonly T[], show: (each: T) => Node): Generator<Node> {
-  for (const each of list) yield show(each);
-}
-
 function nameOf({ entity }: Call): EntityName {
   const name = entityNameOf(entity);
   if (name === undefined) throw new Refusal(EINVAL, TEXTS.invalidEntityAuth(entity));
@@ -98,7 +93,7 @@ function nameOf({ entity }: Call): EntityName {
 }
 
 function entities(items: Iterable<Node>): ArrayNode {
-  return { item: 'auth_entities', items };
+  return { item: ITEM, items };
 }
 
 function entityNode(name: EntityName, { key, pendingKey, caps }: KeyRingEntity): ObjectNode {
@@ -119,3 +114,8 @@ function node(
     ],
   };
 }
+
+/** The name of an entity's element in XML. */
+const ITEM = 'auth_entities';
+/** An item of `ls` is in an array, and that in an object. */
+const LIST_DEPTH = 2;

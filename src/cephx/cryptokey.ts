@@ -276,15 +276,14 @@ export function sealEncoded<T>(
 
 /** Standard base64 with padding. */
 export function encodeBase64(bytes: Uint8Array): string {
-  let text = '';
+  const chars: string[] = [];
   for (let at = 0; at < bytes.length; at += 3) {
     const left = bytes.length - at;
     const group = (bytes[at]! << 16) | ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
-    text += BASE64[group >> 18]! + BASE64[(group >> 12) & 63]!;
-    text += left > 1 ? BASE64[(group >> 6) & 63]! : '=';
-    text += left > 2 ? BASE64[group & 63]! : '=';
+    chars.push(BASE64[group >> 18]!, BASE64[(group >> 12) & 63]!);
+    chars.push(left > 1 ? BASE64[(group >> 6) & 63]! : '=', left > 2 ? BASE64[group & 63]! : '=');
   }
-  return text;
+  return chars.join('');
 }
 
 /**

@@ -3,10 +3,15 @@
 import { Buffer } from 'node:buffer';
 
 export function keyText(bytes: Uint8Array): string {
+  // A Buffer is dear, and keys are short.
+  if (bytes.length <= SHORT) return String.fromCharCode(...bytes);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 
-/** Fresh bytes. */
-export function keyBytes(text: string): Uint8Array {
-  return Uint8Array.from(Buffer.from(text, 'latin1'));
+/** Puts the bytes there, or into fresh ones. */
+export function keyBytes(text: string, into: Uint8Array = new Uint8Array(text.length)): Uint8Array {
+  for (let at = 0; at < text.length; at++) into[at] = text.charCodeAt(at);
+  return into;
 }
+
+const SHORT = 64;

@@ -96,7 +96,10 @@ export class ValueReader {
   }
 
   text(): string {
-    const bytes = this.bytes();
+    const length = this.count();
+    const at = this.#take(length);
+    const bytes = this.#bytes.subarray(at, at + length);
+    if (length <= SHORT && bytes.every(isAscii)) return String.fromCharCode(...bytes);
     try {
       return utf8Decoder.decode(bytes);
     } catch {
@@ -134,6 +137,12 @@ export class ValueReader {
   }
 }
 
+function isAscii(byte: number): boolean {
+  return byte < 0x80;
+}
+
+/** Up to here the decoder takes longer than the text. */
+const SHORT = 64;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 /** What most values fit in. */
 const VALUE_LEN = 256;
