@@ -162,7 +162,7 @@ function judge(service: u32): u64 {
   const enforce = (load<u32>(HOST + HOST_EXPIRY) == EXPIRY_ENFORCE) as i32;
   const allowed = load<u32>(HOST + HOST_ALLOWED_TYPES) >> load<u32>(secretSlot + SECRET_TYPE);
   const ended = isExpired(now, skew);
-  const early = less64(addCapped(now, skew), created);
+  const early = less64(now, created) & less64(skew, created - now);
   const gone = revoked(
     infoEntityType,
     infoEntity,
@@ -190,14 +190,10 @@ function judgeChallenge(): u64 {
   return bit(CHECK_CHALLENGE_MISMATCH, (authorizePlusOne != challengeValue + 1) as i32);
 }
 
+/** From `expires` + skew on, told by differences: a sum could leave 64 bits. */
 function isExpired(now: u64, skew: u64): i32 {
-  return less64(now, addCapped(utimeNs(infoExpires), skew)) ^ 1;
-}
-
-/** a + b, or the largest u64 where that wraps. */
-function addCapped(a: u64, b: u64): u64 {
-  const sum = a + b;
-  return sum < a ? <u64>-1 : sum;
+  const expires = utimeNs(infoExpires);
+  return (less64(now, expires) | less64(now - expires, skew)) ^ 1;
 }
 
 function verdictOf(failed: u64, proven: bool): void {
