@@ -5,6 +5,8 @@
  */
 
 import { spawn, spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openAuthorizeChallenge } from '../src/cephx/authorizer.ts';
 import { CryptoKey } from '../src/cephx/cryptokey.ts';
@@ -46,7 +48,13 @@ describe.skipIf(MISSING)(`real clients (as root; ${CEPH_INSTALL} python3-cephfs)
   beforeAll(async () => {
     [cluster, engine] = await Promise.all([Cluster.start({ mons: 3, mds: true }), Engine.create()]);
     const names = ['osd.0', 'mds.a'];
-    sidecar = await sidecarBeside(cluster, folder.path, names);
+    const view = ['mon', 'allow command "auth ls"'];
+    const made = { prefix: 'auth get-or-create', entity: 'client.view', caps: view };
+    const keyring = join(folder.path, 'view.keyring');
+    writeFileSync(keyring, (await cluster.command(made)).out, { mode: 0o600 });
+    const users = ['--users-name', 'client.view', '--users-keyring', keyring];
+    const more = [...users, '--users-refresh', '1'];
+    sidecar = await sidecarBeside(cluster, folder.path, names, more);
     // The same secrets here: the test looks into the challenges of others.
     const io = { env: {}, out: ignored, err: ignored, readInput: async () => new Uint8Array(0) };
     const parsed = names.map((name) => parseEntityName(name)!);
@@ -121,19 +129,35 @@ describe.skipIf(MISSING)(`real clients (as root; ${CEPH_INSTALL} python3-cephfs)
     }
     await real.end();
     const sessions = await openSessions((await capture.stop()).handshakes());
+    const known = await entities(cluster);
+    // The view of the users is a second old at most, and as long as the machine takes.
+    await until(() => sidecar.err.includes(`"entities":${known.size}}`), 30_000);
     const count = { yes: 0, no: 0 };
     for (const [at, { entity, caps, operations }] of users.entries()) {
       const session = sessions.get(entity);
       expect([entity, typeof session]).toEqual([entity, 'string']);
-      const items = operations.map(({ request }) => ({ session, op: httpOp(request) }));
-      const { answers } = await sidecar.call('/v1/checks', { service: 'osd', items });
+      const ops = operations.map(({ request }) => httpOp(request));
+      const ask = async (subject: object) => {
+        const items = ops.map((op) => ({ ...subject, op }));
+        return (await sidecar.call('/v1/checks', { service: 'osd', items })).answers;
+      };
+      const proved = await ask({ session });
+      const unproved = await ask({ entity, peer: '127.0.0.1' });
       for (const [i, { call }] of operations.entries()) {
-        const { decision, authenticated } = answers[i];
-        const row = { caps, ...call, authenticated: true };
-        expect({ ...row, authenticated, decision }).toEqual({ ...row, decision: did[at]![i] });
+        const decision = did[at]![i];
+        const shown = ({ authenticated, decision }: (typeof proved)[0]) => ({
+          ...{ caps, ...call, authenticated, decision },
+        });
+        const row = { caps, ...call, decision };
+        expect(shown(proved[i])).toEqual({ ...row, authenticated: true });
+        expect(shown(unproved[i])).toEqual({ ...row, authenticated: false });
         count[decision ? 'yes' : 'no']++;
       }
     }
+    const { users: seen } = await sidecar.bare('/readyz?verbose');
+    expect(seen).toMatchObject({ entities: known.size, stale: false });
+    const { out } = await cluster.command({ prefix: 'auth ls', format: 'json' });
+    for (const { key } of JSON.parse(out).auth_dump) expect(sidecar.err).not.toContain(key);
     console.log(`${count.yes} operations allowed, ${count.no} not (seed ${seed})`);
     expect(Math.min(count.yes, count.no)).toBeGreaterThan(USERS / 2);
   }, 180_000);

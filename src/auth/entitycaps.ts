@@ -58,6 +58,32 @@ export async function readEntityCaps(
   throw contended();
 }
 
+/** Which of these names are denied, of entities that are not in the store. Throws StoreError. */
+export async function readDenied(
+  store: Store,
+  names: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const options = { timeoutMs: STORE_TIMEOUT_MS };
+  const denied = new Set<string>();
+  const asked = [...new Set(names)];
+  for (let at = 0; at < asked.length; at += AT_ONCE) {
+    const some = asked.slice(at, at + AT_ONCE);
+    const found = await Promise.all(some.map((text) => isDenied(store, text, options)));
+    some.forEach((text, i) => {
+      if (found[i]) denied.add(text);
+    });
+  }
+  return denied;
+}
+
+async function isDenied(store: Store, text: string, options: ReadOptions): Promise<boolean> {
+  const entityName = entityNameOf(text);
+  if (entityName === undefined) return false;
+  const entity = formatEntityName(entityName);
+  const deny = { kind: 'deny', target: { kind: 'entity', entity } } as const;
+  return (await store.get(REVOCATIONS.key(deny), options)).entry !== undefined;
+}
+
 async function readAll(
   store: Store,
   monKeyring: KeyRingEntity | undefined,
@@ -85,12 +111,10 @@ async function readOne(
   const entityName = entityNameOf(text);
   if (entityName === undefined) return undefined;
   const name = formatEntityName(entityName);
-  const deny = { kind: 'deny', target: { kind: 'entity', entity: name } } as const;
-  const [{ entry }, revoked] = await Promise.all([
+  const [{ entry }, denied] = await Promise.all([
     store.get(ENTITIES.key(name), options),
-    store.get(REVOCATIONS.key(deny), options),
+    isDenied(store, name, options),
   ]);
-  const denied = revoked.entry !== undefined;
   if (entry === undefined) {
     return name === MON && monKeyring ? { name, caps: monKeyring.caps, denied } : undefined;
   }

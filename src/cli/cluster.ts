@@ -39,6 +39,29 @@ export const CLUSTER_OPTIONS: readonly Option[] = [
   },
 ];
 
+/** A view of its users: off unless an entity is named for it. */
+export const USERS_OPTIONS: readonly Option[] = [
+  {
+    name: 'users-name',
+    value: 'NAME',
+    key: 'users_name',
+    help: 'a client of the cluster (mon caps: allow command "auth ls") to see its users with',
+  },
+  {
+    name: 'users-keyring',
+    value: 'FILE',
+    key: 'users_keyring',
+    help: 'where the key of --users-name is; default as Ceph finds it',
+  },
+  {
+    name: 'users-refresh',
+    value: 'SECONDS',
+    key: 'users_refresh',
+    help: 'how often the users are looked at',
+    default: '60',
+  },
+];
+
 export const GRACE_OPTION: Option = {
   name: 'secret-grace',
   value: 'SECONDS',
@@ -51,6 +74,13 @@ export interface ClusterConfig {
   readonly names: readonly EntityName[];
   readonly monHost: string | undefined;
   readonly keyring: string | undefined;
+  readonly users?: UsersConfig | undefined;
+}
+
+export interface UsersConfig {
+  readonly name: EntityName;
+  readonly keyring: string | undefined;
+  readonly refreshMs: number;
 }
 
 /** What CLUSTER_OPTIONS say; undefined if they say nothing. Throws ConfigError. */
@@ -58,6 +88,7 @@ export function clusterConfig(settings: Settings): ClusterConfig | undefined {
   const monHost = settings.text('mon-host');
   const texts = settings.list('name') ?? [];
   if (texts.length === 0) {
+    if (settings.origin('users-name') !== undefined) throw settings.wrong('users-name', '--name');
     if (monHost === undefined) return undefined;
     throw new ConfigError('config.value', '"--mon-host" needs "--name": an entity to log in as');
   }
@@ -66,7 +97,21 @@ export function clusterConfig(settings: Settings): ClusterConfig | undefined {
     if (name === undefined) throw settings.wrong('name', 'TYPE.ID, as osd.0');
     return name;
   });
-  return { names, monHost, keyring: settings.text('keyring') };
+  return { names, monHost, keyring: settings.text('keyring'), users: usersConfig(settings) };
+}
+
+function usersConfig(settings: Settings): UsersConfig | undefined {
+  const text = settings.text('users-name');
+  if (text === undefined) return undefined;
+  const name = parseEntityName(text);
+  if (name === undefined) throw settings.wrong('users-name', 'TYPE.ID, as client.cephgate');
+  const refreshNs = settings.seconds('users-refresh') ?? USERS_REFRESH_NS;
+  if (refreshNs === 0n) throw settings.wrong('users-refresh', 'one second or more');
+  return {
+    name,
+    keyring: settings.text('users-keyring'),
+    refreshMs: Number(refreshNs / 1_000_000n),
+  };
 }
 
 export interface ClusterContext {
@@ -172,7 +217,7 @@ export async function openClusterRing(
 }
 
 /** What more time cannot mend is thrown. */
-function unlessAway(error: unknown): void {
+export function unlessAway(error: unknown): void {
   if (error instanceof MonError && AWAY.includes(error.code)) return;
   throw error;
 }
@@ -187,4 +232,5 @@ function random(n: number): Uint8Array {
 
 /** How long a caller is kept waiting for a secret that may be on its way. */
 const CATCH_UP_MS = 1_000;
+const USERS_REFRESH_NS = 60_000_000_000n;
 const AWAY: readonly string[] = ['mon.closed', 'mon.timeout', 'mon.unreachable'];

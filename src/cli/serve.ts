@@ -15,6 +15,7 @@ import type { Policy } from '../engine/types.ts';
 import { CephgateError, ConfigError } from '../errors.ts';
 import { HealthCodes } from '../http/adminhealth.ts';
 import { createApp } from '../http/app.ts';
+import type { ClusterUsers } from '../http/clusterusers.ts';
 import { type AppDeps, BODY_LIMITS, type LogRecord, type SecretRing } from '../http/deps.ts';
 import { exists, makePrivateDirectory, writePrivateFile } from '../http/files.ts';
 import { openFramesSocket } from '../http/framesocket.ts';
@@ -27,6 +28,7 @@ import { readTls, TlsSource } from '../http/tls.ts';
 import { createLogger } from '../observe/index.ts';
 import type { Store } from '../store/store.ts';
 import { type ClusterConfig, clusterConfig, openClusterRing } from './cluster.ts';
+import { openClusterUsers } from './clusterusers.ts';
 import { listenConfig } from './configlisten.ts';
 import { type LiveConfig, type LiveParts, readTokens, reload } from './configreload.ts';
 import { drain, endingBySignal } from './drain.ts';
@@ -188,7 +190,7 @@ type Parts = OpenRing & Opened;
 async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const { policy, sign, allowUnchallengedVerdict, listening } = config;
   const { io, engine, log, store, ring, issuer, health, close: closeRing } = parts;
-  const { view, revocations } = parts;
+  const { view, revocations, users } = parts;
   const state = new State({
     keys: loadStateKeys(`${config.data}/state.key`, clock(), random),
     random,
@@ -204,9 +206,8 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const codes = health && new HealthCodes(health, clock);
   const watched = codes && { health: () => codes.codes() };
   const made = config.admin && store && (await bootstrapStore(config.admin, store, shared));
-  const entities =
-    store && ((names: readonly string[]) => readEntityCaps(store, made?.monKeyring, names));
-  const sides = { observe, issuer, entities, ...watched };
+  const entities = entitiesOf(config, parts, made);
+  const sides = { observe, issuer, entities, users, ...watched };
   const deps: AppDeps & LiveParts['deps'] = { ...shared, ...rules, ...sides };
   const app = createApp(deps);
   const tokens = config.tokenFile === undefined ? undefined : readTokens(config.tokenFile);
@@ -276,8 +277,19 @@ async function openAdmin(
   }
 }
 
+/** Beside a real cluster they are its users, if those are looked at, and never our own. */
+function entitiesOf(
+  { cluster }: ServeConfig,
+  { store, users }: Parts,
+  made: BootstrappedStore | undefined,
+): AppDeps['entities'] {
+  if (cluster !== undefined) return users && ((names) => users.read(names));
+  return store && ((names) => readEntityCaps(store, made?.monKeyring, names));
+}
+
 interface OpenRing {
   readonly ring: SecretRing;
+  readonly users?: ClusterUsers | undefined;
   readonly issuer?: CephxServiceHandler;
   readonly health?: OpenIssuer['health'];
   readonly view?: StoreView;
@@ -291,7 +303,7 @@ async function openRing(config: ServeConfig, opened: Opened): Promise<OpenRing> 
   const close = async (): Promise<void> => undefined;
   if (config.cluster !== undefined) {
     const ring = await openClusterRing(config.cluster, config.graceNs, { engine, io, log });
-    return await withRevocations(ring, config, opened);
+    return await withRevocations(await withUsers(ring, config.cluster, opened), config, opened);
   }
   if (config.secretsFile !== undefined) {
     const secrets = readSecretsFile(config.secretsFile);
@@ -312,6 +324,26 @@ async function openRing(config: ServeConfig, opened: Opened): Promise<OpenRing> 
     failed: (error) => log({ level: 'error', event: 'rotate', message: messageOf(error) }),
   });
   return { ring, close };
+}
+
+/** The ring of a cluster, and the view of its users if that was asked for. */
+async function withUsers(
+  ring: OpenRing,
+  cluster: ClusterConfig,
+  opened: Opened,
+): Promise<OpenRing> {
+  try {
+    const view = await openClusterUsers(cluster, { ...opened, clock });
+    if (view === undefined) return ring;
+    const close = async (): Promise<void> => {
+      await view.close();
+      await ring.close();
+    };
+    return { ...ring, users: view.users, close };
+  } catch (error) {
+    await ring.close();
+    throw error;
+  }
 }
 
 /** The secrets are given to us, but who is revoked is in a store of ours, if there is one. */

@@ -4,7 +4,7 @@
 
 import type { Policy } from '../engine/types.ts';
 import { ConfigError } from '../errors.ts';
-import { CLUSTER_OPTIONS, GRACE_OPTION } from './cluster.ts';
+import { CLUSTER_OPTIONS, GRACE_OPTION, USERS_OPTIONS } from './cluster.ts';
 import { LISTEN_OPTIONS } from './configlisten.ts';
 import { OBSERVE_OPTIONS } from './observing.ts';
 import type { Flags, Option } from './options.ts';
@@ -112,6 +112,7 @@ export const SERVE_OPTIONS: readonly Option[] = [
   },
   ...ISSUER_OPTIONS,
   ...CLUSTER_OPTIONS,
+  ...USERS_OPTIONS,
   GRACE_OPTION,
   ...LISTEN_OPTIONS,
   ...POLICY_OPTIONS,

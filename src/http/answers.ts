@@ -91,6 +91,11 @@ export const ANSWERS: Readonly<Record<AnswerName, Schema>> = {
         { snapshot: U64, age_seconds: { type: 'number', minimum: 0 }, stale: FLAG },
         { on_stale: { enum: ['serve', 'deny'] } },
       ),
+      users: answer({
+        entities: { type: 'integer', minimum: 0 },
+        age_seconds: { type: ['number', 'null'], minimum: 0 },
+        stale: FLAG,
+      }),
       stale: { type: 'array', items: STRING },
       health: { type: 'array', items: STRING },
     },

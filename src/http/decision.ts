@@ -77,11 +77,17 @@ export function ending(
   deps: AppDeps,
   id: string,
   service: string,
-  snapshot: bigint = deps.ring.snapshot,
+  snapshot?: bigint,
 ): { readonly snapshot: string; readonly decision_id: string; readonly stale?: true } {
   // Cluster or store are away: what was good when they were last heard of is good still.
-  const isAway = isStale(deps) || deps.ring.stale?.(deps.clock()).includes(service) === true;
-  return { snapshot: snapshot.toString(), decision_id: id, ...(isAway && { stale: true }) };
+  const nowNs = deps.clock();
+  const isOld = snapshot !== undefined && deps.users?.isStale(nowNs) === true;
+  const isAway = isOld || isStale(deps) || deps.ring.stale?.(nowNs).includes(service) === true;
+  return {
+    snapshot: (snapshot ?? deps.ring.snapshot).toString(),
+    decision_id: id,
+    ...(isAway && { stale: true }),
+  };
 }
 
 export function newDecisionId(deps: AppDeps): string {

@@ -12,6 +12,7 @@ import type { Policy } from '../engine/types.ts';
 import type { Observer } from '../observe/facts.ts';
 import type { BodyLimits } from './bodybytes.ts';
 import type { Caller, Listener } from './callers.ts';
+import type { ClusterUsers } from './clusterusers.ts';
 import type { ProblemCode } from './problem.ts';
 import type { State } from './state.ts';
 
@@ -64,6 +65,8 @@ export interface AppDeps {
   readonly issuer?: CephxServiceHandler | undefined;
   /** The caps of entities in the store, all at one snapshot. Throws StoreError. */
   readonly entities?: ((names: readonly string[]) => Promise<EntitySnapshot>) | undefined;
+  /** Beside a real cluster, where its users are looked at: what `entities` reads. */
+  readonly users?: Pick<ClusterUsers, 'facts' | 'isStale'> | undefined;
   /** What is known of the store, and how old that is. */
   readonly view?: StoreView | undefined;
   /** Keys lie in a shared store as they are. */

@@ -45,7 +45,15 @@ export async function readyzRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
     stale: view.isStale(),
     on_stale: view.onStale,
   };
-  return c.json({ status, ...plain, conditions, store, stale, health }, code);
+  const users = usersSeen(deps);
+  return c.json({ status, ...plain, conditions, store, users, stale, health }, code);
+}
+
+function usersSeen({ users, clock }: AppDeps): object | undefined {
+  const facts = users?.facts(clock());
+  if (users === undefined) return undefined;
+  const { entities = 0, ageSeconds } = facts ?? {};
+  return { entities, age_seconds: ageSeconds ?? null, stale: users.isStale(clock()) };
 }
 
 /**

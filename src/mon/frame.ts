@@ -181,13 +181,17 @@ function* decodeSecure21(limits: SegmentLimits, { receive }: GcmStreams): FrameS
     const more = receive.open(yield paddedLength(length) + GCM_TAG_LEN);
     first.set(more.subarray(0, length), INLINE_LEN);
     checkPadding(more.subarray(length));
+    more.fill(0);
   }
   if (otherLengths.length === 0) return { tag, segments: [first] };
   const paddedSum = sum(otherLengths.map(paddedLength));
-  const rest = new Reader(receive.open(yield paddedSum + BLOCK_LEN + GCM_TAG_LEN));
+  const unit = receive.open(yield paddedSum + BLOCK_LEN + GCM_TAG_LEN);
+  const rest = new Reader(unit);
   const others = otherLengths.map((length) => takePadded(rest, length));
   checkLateStatus(rest.u8());
   checkPadding(rest.rest());
+  // What a message says may be secret: only its segments hold it now.
+  unit.fill(0);
   return { tag, segments: [first, ...others] };
 }
 

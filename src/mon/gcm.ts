@@ -81,7 +81,10 @@ export class GcmStream {
     });
     decipher.setAuthTag(unit.subarray(length));
     const plaintext = new Uint8Array(length);
-    plaintext.set(decipher.update(unit.subarray(0, length)));
+    const opened = decipher.update(unit.subarray(0, length));
+    plaintext.set(opened);
+    // Whoever wipes the plaintext wipes all there is of it.
+    opened.fill(0);
     try {
       decipher.final();
     } catch {

@@ -10,7 +10,7 @@ import type { MonClient } from './monclient.ts';
 export type Users = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
 /** Throws MonError. The connection is an encrypted one, or there is no answer. */
-export async function fetchUsers(client: MonClient): Promise<Users> {
+export async function fetchUsers(client: Pick<MonClient, 'command'>): Promise<Users> {
   const { result, output } = await client.command({ prefix: 'auth ls', format: 'json' });
   try {
     if (result === 0) return readUsers(output);

@@ -65,6 +65,11 @@ const FORMS: Readonly<Record<string, LongForm>> = {
     env: {},
     about: 'every row of the benchmark on Node, Deno and Bun; writes bench/results',
   },
+  cluster: {
+    suite: 'test/mon-faults-live.test.ts',
+    env: { CLUSTER_RUN_MS: '600000', REQUIRE_SERVICES: '1' },
+    about: '10 minutes of secrets that live 6 s beside a real cluster, then its faults',
+  },
 };
 
 function main(): number {
