@@ -109,9 +109,11 @@ describe('serve', () => {
 
   function flagsOf({ address }: FakeMonitor, ...more: string[]): string[] {
     const keyring = join(folder.path, 'keyring');
-    const text = `[osd.0]\n\tkey = ${kit.key.toBase64()}\n[client.view]\n\tkey = ${view.toBase64()}\n`;
-    const same = `[client.same]\n\tkey = ${kit.key.toBase64()}\n`;
-    writeFileSync(keyring, text + same, { mode: 0o600 });
+    const keys = { 'osd.0': kit.key, 'client.same': kit.key, 'client.view': view };
+    const sections = Object.entries(keys).map(
+      ([name, key]) => `[${name}]\n\tkey = ${key.toBase64()}\n`,
+    );
+    writeFileSync(keyring, sections.join(''), { mode: 0o600 });
     const where = ['--mon-host', `v2:127.0.0.1:${address.port}`, '--keyring', keyring];
     return [...where, '--name', 'osd.0', '--users-keyring', keyring, ...more];
   }
