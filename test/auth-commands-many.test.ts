@@ -30,9 +30,9 @@ describe(`${USERS} users`, () => {
       };
       lists.push(await cpuMsOf(list));
     }
+    console.log(`listed in ${lists.map((ms) => ms.toFixed(0)).join(', ')} ms`);
     expect(Math.min(...lists)).toBeLessThan(LIST_MAX_MS);
     const made: number[] = [];
-    const before = process.cpuUsage().user;
     for (let i = 0; i < 51; i++) {
       const cmd = {
         prefix: 'auth get-or-create',
@@ -44,8 +44,7 @@ describe(`${USERS} users`, () => {
       };
       made.push(await cpuMsOf(make));
     }
-    const worked = (process.cpuUsage().user - before) / 1000 / made.length;
-    expect(Math.min(made.sort((a, b) => a - b)[25]!, worked)).toBeLessThan(10);
+    expect(made.sort((a, b) => a - b)[25]).toBeLessThan(10);
   });
 });
 
