@@ -13,9 +13,9 @@ import {
   VERIFY_PEER_FAMILY,
 } from './abi';
 import { HOST } from './arena';
-import { declaredSecretId } from './authorizer';
+import { cachedTicket, declaredSecretId } from './authorizer';
 import { copySmall } from './bytes';
-import { capsIntern, capsRetain, capsService } from './capstore';
+import { capsFind, capsHandle, capsIntern, capsRetain, capsService } from './capstore';
 import {
   infoCaps,
   infoCreated,
@@ -50,6 +50,7 @@ import {
   sessionHandle,
   sessionOpen,
 } from './sessions';
+import { TICKET_CAPS } from './tickets';
 
 /** A session of the ticket in `info`; returns its handle, or 0 when a limit forbids it. */
 export function openSession(record: usize, verdict: usize): u64 {
@@ -61,7 +62,7 @@ export function openSession(record: usize, verdict: usize): u64 {
     const len = load<i32>(infoCaps);
     if (len > TICKET_CAPS_LEN_MAX) return 0;
     // Compiled on the first check: an unparsable text still has an entity.
-    caps = capsIntern(service, load<u32>(HOST + HOST_RELEASE), infoCaps + 4, len);
+    caps = capsOf(service, infoCaps + 4, len);
     if (caps < 0) return 0;
   }
   const slot = sessionOpen();
@@ -84,4 +85,15 @@ export function openSession(record: usize, verdict: usize): u64 {
   copySmall(slot + SESSION_ENTITY, infoEntity, infoEntityLen);
   store<u32>(slot + SESSION_EPOCH, revocationEpoch);
   return sessionHandle(slot);
+}
+
+/** The slot of a caps text, or -1. A cached ticket remembers it; the handle tells if it is stale. */
+function capsOf(service: u32, text: usize, len: i32): i32 {
+  if (cachedTicket != 0) {
+    const known = capsFind(load<u64>(cachedTicket + TICKET_CAPS), service);
+    if (known >= 0) return known;
+  }
+  const caps = capsIntern(service, load<u32>(HOST + HOST_RELEASE), text, len);
+  if (cachedTicket != 0 && caps >= 0) store<u64>(cachedTicket + TICKET_CAPS, capsHandle(caps));
+  return caps;
 }

@@ -12,7 +12,6 @@ import {
   AES256_ROUNDS,
   aesCbcDecrypt,
   aesCbcEncrypt,
-  aesDecryptBlock,
   aesExpandDecrypt,
   aesExpandEncrypt,
 } from './aes';
@@ -78,14 +77,17 @@ export function k256Decrypt(prepared: usize, src: usize, len: i32, dst: usize): 
   const x = src + ((blocks - 1) << 4);
   const y = x + 16;
   const before = blocks > 1 ? x - 16 : ZEROS;
-  aesDecryptBlock(prepared, AES256_ROUNDS, x, TAIL);
+  const last = dst + ((blocks - 1) << 4);
+  // X goes with the blocks before it, so that it costs no more than they; its chaining is undone.
+  aesCbcDecrypt(prepared, AES256_ROUNDS, ZEROS, src, dst, blocks);
+  store<u64>(TAIL, load<u64>(last) ^ load<u64>(before));
+  store<u64>(TAIL, load<u64>(last, 8) ^ load<u64>(before, 8), 8);
   for (let i = 0; i < rest; i++) {
     const stolen = load<u8>(y + i);
     store<u8>(dst + (blocks << 4) + i, load<u8>(TAIL + i) ^ stolen);
     store<u8>(TAIL + i, stolen);
   }
-  aesCbcDecrypt(prepared, AES256_ROUNDS, ZEROS, src, dst, blocks - 1);
-  aesCbcDecrypt(prepared, AES256_ROUNDS, before, TAIL, dst + ((blocks - 1) << 4), 1);
+  aesCbcDecrypt(prepared, AES256_ROUNDS, before, TAIL, last, 1);
 }
 
 /**

@@ -26,14 +26,16 @@ import { INFO_SAVED_LEN, infoRestore, infoSave } from './protocol';
 import { K256_OPEN_LEN } from './rfc8009';
 
 /**
- * Slot: u64 secret id, u32 service, u32 blob length, u32 bytes in use, u32 0; the saved info; the
- * prepared session key; the blob; the plaintext, 8-aligned, and 8 bytes that are readable.
+ * Slot: u64 secret id, u32 service, u32 blob length, u32 bytes in use, u32 0, u64 handle of the caps;
+ * the saved info; the prepared session key; the blob; the plaintext, 8-aligned.
  */
 const SECRET_ID: i32 = 0;
 const SERVICE: i32 = 8;
 const BLOB_LEN: i32 = 12;
 const IN_USE: i32 = 16;
-const INFO: i32 = 24;
+/** u64: handle of the compiled caps (capstore.ts) of the ticket, 0 until a session needed them. */
+export const TICKET_CAPS: i32 = 24;
+const INFO: i32 = 32;
 /** Prepared session key: CBC_OPEN_LEN or K256_OPEN_LEN bytes. */
 export const TICKET_KEY: i32 = INFO + INFO_SAVED_LEN;
 const BLOB: i32 = TICKET_KEY + K256_OPEN_LEN;
@@ -134,6 +136,7 @@ export function ticketKeep(
   store<u32>(slot + SERVICE, service);
   store<i32>(slot + BLOB_LEN, blobLen);
   store<i32>(slot + IN_USE, plain + n);
+  store<u64>(slot + TICKET_CAPS, 0);
   infoSave(slot + INFO, opened);
   copySmall(slot + TICKET_KEY, key, keyLen);
   copySmall(slot + BLOB, blob, blobLen);
