@@ -11,6 +11,8 @@ const stampFile = join(root, 'dist', '.stamp');
 const headerTemplate = 'assembly/cephgate.h.in';
 const headerFile = join(root, 'wasm', 'cephgate.h');
 const targets = ['simd', 'plain', 'relaxed'];
+/** Subsection of the name section. */
+const FUNCTION_NAMES = 1;
 const require = createRequire(import.meta.url);
 
 function main() {
@@ -26,7 +28,7 @@ function main() {
   if (
     stamps.core !== coreStamp ||
     !existsSync(headerFile) ||
-    !targets.every((t) => existsSync(wasmPath(t)) && existsSync(modulePath(t)))
+    !targets.every((t) => [wasmPath, namesPath, modulePath].every((path) => existsSync(path(t))))
   ) {
     for (const target of targets) compileCore(asc, target);
     writeHeader();
@@ -44,7 +46,9 @@ function main() {
 function compileCore(asc, target) {
   mkdirSync(join(root, 'wasm'), { recursive: true });
   // asc applies the default target of asconfig.json silently, so the target is always named.
-  run(asc, ['--config', 'asconfig.json', '--target', target]);
+  // --debug adds the names of the functions and changes nothing else; they go into a file.
+  run(asc, ['--config', 'asconfig.json', '--target', target, '--debug']);
+  splitNames(target);
   const base64 = readFileSync(wasmPath(target)).toString('base64');
   writeFileSync(
     modulePath(target),
@@ -68,6 +72,47 @@ function writeHeader() {
   );
 }
 
+/** Takes the section with the names out of a build; the names, by index, are for tests alone. */
+function splitNames(target) {
+  const bytes = readFileSync(wasmPath(target));
+  const names = [];
+  const parts = [bytes.subarray(0, 8)];
+  let at = 8;
+  const leb = () => {
+    for (let value = 0, shift = 0; ; shift += 7) {
+      const byte = bytes[at++];
+      value += (byte & 127) * 2 ** shift;
+      if (byte < 128) return value;
+    }
+  };
+  const text = () => {
+    const length = leb();
+    at += length;
+    return bytes.toString('utf8', at - length, at);
+  };
+  while (at < bytes.length) {
+    const start = at;
+    const id = bytes[at++];
+    const length = leb();
+    const end = at + length;
+    if (id !== 0) parts.push(bytes.subarray(start, end));
+    else if (text() === 'name') {
+      while (at < end && bytes[at] !== FUNCTION_NAMES) {
+        at++;
+        const skipped = leb();
+        at += skipped;
+      }
+      at++;
+      leb();
+      for (let left = leb(); left > 0; left--) names[leb()] = text();
+    }
+    at = end;
+  }
+  writeFileSync(wasmPath(target), Buffer.concat(parts));
+  writeFileSync(namesPath(target), JSON.stringify(names));
+}
+
+const namesPath = (target) => join(root, 'wasm', `core.${target}.names`);
 const wasmPath = (target) => join(root, 'wasm', `core.${target}.wasm`);
 const modulePath = (target) => join(root, 'src', 'engine', `wasm-${target}.ts`);
 

@@ -87,7 +87,7 @@ export function openSession(record: usize, verdict: usize): u64 {
   return sessionHandle(slot);
 }
 
-/** The slot of a caps text, or -1. A cached ticket remembers it; the handle tells if it is stale. */
+/** The slot of a caps text, or -1. A cached ticket keeps its handle, which may be stale. */
 function capsOf(service: u32, text: usize, len: i32): i32 {
   if (cachedTicket != 0) {
     const known = capsFind(load<u64>(cachedTicket + TICKET_CAPS), service);

@@ -26,7 +26,7 @@ import { INFO_SAVED_LEN, infoRestore, infoSave } from './protocol';
 import { K256_OPEN_LEN } from './rfc8009';
 
 /**
- * Slot: u64 secret id, u32 service, u32 blob length, u32 bytes in use, u32 0, u64 handle of the caps;
+ * Slot: u64 secret id, u32 service, u32 blob length, u32 bytes in use, u32 0, u64 handle of caps;
  * the saved info; the prepared session key; the blob; the plaintext, 8-aligned.
  */
 const SECRET_ID: i32 = 0;

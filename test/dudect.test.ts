@@ -6,9 +6,16 @@ import { describe, expect, it } from 'vitest';
 import * as abi from '../assembly/abi.ts';
 import { CryptoKey } from '../src/cephx/cryptokey.ts';
 import { encode } from '../src/cephx/denc.ts';
-import { Engine, RecordWriter } from '../src/engine/index.ts';
+import { Engine, RecordWriter, type Verdict } from '../src/engine/index.ts';
 import { NOW_NS } from './authorizers.ts';
-import { FAILURES, type Failure, failing } from './dudect/authorizers.ts';
+import {
+  FAILURES,
+  type Failure,
+  failing,
+  PART_FAILURES,
+  type PartFailure,
+  shown,
+} from './dudect/authorizers.ts';
 import { type Classes, welch } from './dudect/welch.ts';
 import { Rng, seedOf } from './rng.ts';
 import { type TwinSecret, verify } from './twin/verify.ts';
@@ -23,7 +30,8 @@ const INPUTS = 64;
 const HOST = { nowNs: NOW_NS, policy: { plausibility: 'strict' } } as const;
 const OFF = [{ mode: 'off' }] as const;
 
-const engine = await Engine.create({ preset: 'small' });
+// With the ticket cache: a ticket that fails is never in it, one that was taken is.
+const engine = await Engine.create({ preset: 'small', ticketCache: true });
 const secret = new CryptoKey(
   abi.KEY_TYPE_AES,
   { seconds: Number(NOW_NS / 1_000_000_000n) - 60, nanoseconds: 0 },
@@ -65,6 +73,15 @@ function verifyPair(failure: Failure, on: Pick<Classes, 'place' | 'run'>): Class
   return { name: failure, inputs: [of('part b'), of(failure)], ...on };
 }
 
+const known = shown(rng, secret.secret);
+
+/** Part b alone, with the ticket in the cache: what fails there must not show either. */
+function warmPair(failure: PartFailure): Classes {
+  const of = (which: PartFailure): Uint8Array[] =>
+    Array.from({ length: INPUTS }, () => known.failing(which));
+  return { name: `${failure}, warm`, inputs: [of('part b'), of(failure)], ...engineVerify() };
+}
+
 /** One fixed input against random ones. */
 function primitivePair(name: string, op: number, keyLen: number, dataLen: number): Classes {
   const place = new Uint8Array(keyLen + dataLen);
@@ -82,6 +99,7 @@ function primitivePair(name: string, op: number, keyLen: number, dataLen: number
 
 const PAIRS: readonly Classes[] = [
   ...FAILURES.filter((each) => each !== 'part b').map((each) => verifyPair(each, engineVerify())),
+  ...PART_FAILURES.filter((each) => each !== 'part b').map(warmPair),
   primitivePair('AES-128-CBC decrypt', abi.PRIMITIVE_AES128_CBC_DECRYPT, 16, 208),
   primitivePair('AES-256-CBC decrypt', abi.PRIMITIVE_AES256_CBC_DECRYPT, 32, 208),
   primitivePair('AES-128 encrypt', abi.PRIMITIVE_AES128_ENCRYPT, 16, 16),
@@ -106,6 +124,19 @@ describe.runIf(here)(`constant time, ${SECONDS} s, |t| < ${T_MAX} (seed ${seed})
       expect(verdict.check, failure).toMatch(CHECKS[failure]);
     }
     expect(lengths.size).toBe(1);
+  });
+
+  it('the ticket in the cache is found, and its failures are of part b', () => {
+    const ask = (authorizer: Uint8Array): Verdict =>
+      engine.verify({ service: OSD, authorizer, challenge: OFF[0] }, HOST);
+    expect(known.good.length).toBe(LENGTH);
+    expect(ask(known.good).decision).toBe(true);
+    for (const failure of PART_FAILURES) {
+      const { hits } = engine.ticketCache;
+      const verdict = ask(known.failing(failure));
+      expect(engine.ticketCache.hits).toBe(hits + 1);
+      expect(verdict.reason, failure).toBe('authorizer.invalid');
+    }
   });
 
   it.each(PAIRS.map((pair) => [pair.name, pair] as const))(

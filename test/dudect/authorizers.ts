@@ -21,6 +21,34 @@ const SECRET_ID = 2n;
 /** struct_v and magic. */
 const ENVELOPE_LEN = 9;
 
+/** What can be wrong with part b alone. */
+export const PART_FAILURES = ['part padding', 'part magic', 'part b'] as const;
+export type PartFailure = (typeof PART_FAILURES)[number];
+
+/** A ticket of one client: a good authorizer, and others with the same blob that fail in part b. */
+export function shown(
+  rng: Rng,
+  secret: Uint8Array,
+): { good: Uint8Array; failing(failure: PartFailure): Uint8Array } {
+  const globalId = rng.u64();
+  const sessionKey = new CryptoKey(1, { seconds: SECONDS, nanoseconds: 0 }, rng.bytes(16));
+  const blob = encrypt(secret, pad(makeTicket(rng, sessionKey, globalId, false)));
+  const withPart = (part: Uint8Array): Uint8Array => {
+    const out = new Writer();
+    out.u8(1).u64(globalId).u32(abi.ENTITY_TYPE_OSD).u8(1).u64(SECRET_ID);
+    return out.bl(blob).bl(part).finish();
+  };
+  const failing = (failure: PartFailure): Uint8Array => {
+    const part = pad(makeAuthorize(rng));
+    if (failure === 'part padding') part[part.length - 1] = 0;
+    if (failure === 'part magic') part[1 + rng.int(8)] = rng.int(85);
+    const sealed = encrypt(sessionKey.secret, part);
+    if (failure === 'part b') sealed.set(rng.bytes(16), sealed.length - 16);
+    return withPart(sealed);
+  };
+  return { good: withPart(encrypt(sessionKey.secret, pad(makeAuthorize(rng)))), failing };
+}
+
 /** An authorizer for service osd, sealed with `aes`, that fails in one place only. */
 export function failing(rng: Rng, secret: Uint8Array, failure: Failure): Uint8Array {
   const globalId = rng.u64();
