@@ -33,7 +33,7 @@ async function kitOf(onStale: OnStale) {
       return new StoreView({ store: noted, followed, staleAfterMs: STALE_AFTER_MS, onStale });
     },
   });
-  const view = kit.deps.view!;
+  const view = kit.deps.view as StoreView;
   const following = view.follow(stop.signal);
   following.catch(() => undefined);
   await until(async () => view.snapshot > 0n);

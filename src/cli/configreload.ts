@@ -41,9 +41,9 @@ export interface LiveParts {
 
 /**
  * Reads again; `read` gives the configuration as it is now. Settings that only a restart can change
- * are named in the log.
+ * are named in the log. False: all is as it was.
  */
-export function reload(started: LiveConfig, read: () => LiveConfig, live: LiveParts): void {
+export function reload(started: LiveConfig, read: () => LiveConfig, live: LiveParts): boolean {
   const { log } = live;
   try {
     const fresh = read();
@@ -62,10 +62,12 @@ export function reload(started: LiveConfig, read: () => LiveConfig, live: LivePa
     live.deps.policy = withFixed(policy, started.policy);
     const restart = late.size === 0 ? undefined : [...late].join(',');
     log({ level: 'info', event: 'reload', ...live.facts(), restart_needed: restart });
+    return true;
   } catch (error) {
     // Only our own errors are known to hold no key bytes.
     const message = error instanceof CephgateError ? error.message : 'failed';
     log({ level: 'error', event: 'reload', message });
+    return false;
   }
 }
 

@@ -4,7 +4,6 @@
 
 import { resolve } from 'node:path';
 import process from 'node:process';
-import { LAYOUT_SESSIONS_MAX } from '../../assembly/abi.ts';
 import { readEntityCaps } from '../auth/entitycaps.ts';
 import type { OpenIssuer } from '../auth/openissuer.ts';
 import type { Revocations } from '../auth/revocations.ts';
@@ -14,30 +13,27 @@ import { Engine } from '../engine/engine.ts';
 import type { Policy } from '../engine/types.ts';
 import { CephgateError, ConfigError } from '../errors.ts';
 import { HealthCodes } from '../http/adminhealth.ts';
-import { createApp } from '../http/app.ts';
 import type { ClusterUsers } from '../http/clusterusers.ts';
-import { type AppDeps, BODY_LIMITS, type LogRecord, type SecretRing } from '../http/deps.ts';
+import type { AppDeps, LogRecord, SecretRing } from '../http/deps.ts';
 import { exists, makePrivateDirectory, writePrivateFile } from '../http/files.ts';
-import { openFramesSocket } from '../http/framesocket.ts';
-import { type ListenAddress, listen, type OpenListener, parseListen } from '../http/listen.ts';
+import { type ListenAddress, parseListen } from '../http/listen.ts';
 import { RotatingRing, StaticRing } from '../http/ring.ts';
 import { formatSecrets, readSecretsFile } from '../http/secretsfile.ts';
-import { State } from '../http/state.ts';
 import { loadStateKeys } from '../http/statekey.ts';
-import { readTls, TlsSource } from '../http/tls.ts';
+import type { StateKeys } from '../http/tokens.ts';
 import { createLogger } from '../observe/index.ts';
 import type { Store } from '../store/store.ts';
 import { type ClusterConfig, clusterConfig, openClusterRing } from './cluster.ts';
 import { openClusterUsers } from './clusterusers.ts';
 import { listenConfig } from './configlisten.ts';
-import { type LiveConfig, type LiveParts, readTokens, reload } from './configreload.ts';
+import { type LiveConfig, type LiveParts, reload } from './configreload.ts';
 import { drain, endingBySignal } from './drain.ts';
+import { mirrorEngine } from './enginemirror.ts';
 import { hardenProcess } from './hardening.ts';
 import { EXIT_YES, type Io } from './io.ts';
 import { likeCeph } from './likeceph.ts';
-import { type ObserveConfig, observeConfig, openObserver } from './observing.ts';
+import { observeConfig } from './observing.ts';
 import { formatOptions, parseFlags, refuseWords, type Settings } from './options.ts';
-import { randomSource } from './randomness.ts';
 import {
   type AdminConfig,
   type Administered,
@@ -50,9 +46,22 @@ import {
   openAdministration,
   openServedStore,
 } from './serveadmin.ts';
+import {
+  type AppConfig,
+  clock,
+  closeAll,
+  type MadeApp,
+  makeApp,
+  random,
+  readLive,
+  type Serving,
+  serveApp,
+} from './serveapp.ts';
 import { openIssuing } from './serveissuer.ts';
 import { policyOf, refuseTogether, SERVE_OPTIONS, settingsOf } from './settings.ts';
 import { SystemdNotifier } from './systemdnotify.ts';
+import { isWorker, runWorker } from './worker.ts';
+import { requireNode, Workers, workersConfig } from './workers.ts';
 
 export const SERVE_HELP: string = `usage: cephgate serve [FLAGS]
 
@@ -62,6 +71,7 @@ ${formatOptions(SERVE_OPTIONS)}`;
 
 /** Runs until SIGTERM or SIGINT. */
 export async function serveCommand(argv: readonly string[], io: Io): Promise<number> {
+  if (isWorker) return await workerCommand(io);
   const flags = parseFlags(argv, SERVE_OPTIONS);
   if (flags.help) {
     io.out(SERVE_HELP);
@@ -75,10 +85,7 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
   const onHangup = (): void => void sidecar.reload(read);
   process.on('SIGHUP', onHangup);
   // Whoever reads this may send signals at once.
-  io.out(`listening on ${sidecar.names.join(', ')}\n`);
-  if (sidecar.framesName !== undefined) io.out(`listening for frames on ${sidecar.framesName}\n`);
-  if (sidecar.admin !== undefined) io.out(administered(sidecar.admin));
-  if (config.secretsFile === undefined) io.out(hints(config.addresses));
+  io.out(announced(config, sidecar));
   await sidecar.notifier.ready();
   await ending.asked;
   process.off('SIGHUP', onHangup);
@@ -87,17 +94,39 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
   return EXIT_YES;
 }
 
-interface ServeConfig extends LiveConfig {
-  readonly data: string;
-  readonly addresses: readonly ListenAddress[];
-  readonly framesPath: string | undefined;
+/** One of the processes of `--workers`. */
+async function workerCommand(io: Io): Promise<number> {
+  const write = (line: string): void => io.err(line);
+  const log = createLogger({ write, clock, fields: { worker: process.pid } });
+  hardenProcess(log);
+  await runWorker(log);
+  return EXIT_YES;
+}
+
+/** The engine is new: what happens to it from now on happens in the workers too. */
+function workersFor(config: ServeConfig, engine: Engine): MakeWorkers {
+  requireNode();
+  let workers: Workers | undefined;
+  const mirror = mirrorEngine(engine, (change) => workers?.changed(change));
+  const { framesPath, workers: count } = config;
+  const paths = config.addresses.flatMap((each) => (each.kind === 'unix' ? [each.path] : []));
+  if (framesPath !== undefined) paths.push(framesPath);
+  return (app, keys) => {
+    // The listeners are in the workers, and they do take another certificate.
+    app.tls?.changed(() => undefined);
+    const { settings: _, ...plain } = config;
+    const started = { ...plain, admin: undefined, cluster: undefined };
+    workers = new Workers({ count, paths, app, config: started, keys, mirror });
+    return workers;
+  };
+}
+
+interface ServeConfig extends AppConfig, LiveConfig {
   readonly admin: AdminConfig | undefined;
-  readonly allowHosts: readonly string[];
   readonly cluster: ClusterConfig | undefined;
   readonly graceNs: bigint;
-  readonly sign: boolean;
-  readonly allowUnchallengedVerdict: boolean;
-  readonly observe: ObserveConfig;
+  /** 0: this process answers itself. */
+  readonly workers: number;
 }
 
 function serveConfig(settings: Settings, io: Io): ServeConfig {
@@ -140,6 +169,7 @@ function serveConfig(settings: Settings, io: Io): ServeConfig {
     sign: settings.flag('sign'),
     allowUnchallengedVerdict: settings.flag('allow-unchallenged-verdict'),
     observe: observeConfig(settings),
+    workers: workersConfig(settings),
   };
 }
 
@@ -166,11 +196,12 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
   hardenProcess(log);
   makePrivateDirectory(config.data);
   const engine = await Engine.create({ ticketCache: true });
+  const workers = config.workers === 0 ? undefined : workersFor(config, engine);
   const store = config.admin && (await openServedStore(config.admin, log));
   let ring: OpenRing | undefined;
   try {
     ring = await openRing(config, { engine, store, io, log });
-    return await startWith(config, { io, engine, log, store, ...ring });
+    return await startWith(config, { io, engine, log, store, workers, ...ring });
   } catch (error) {
     await ring?.close();
     await store?.close();
@@ -185,59 +216,56 @@ interface Opened {
   readonly store: Store | undefined;
 }
 
-type Parts = OpenRing & Opened;
+/** @param app of this process, which the workers ask what only it can tell */
+type MakeWorkers = (app: MadeApp, keys: StateKeys) => Workers;
+type Parts = OpenRing & Opened & { readonly workers: MakeWorkers | undefined };
 
 async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
-  const { policy, sign, allowUnchallengedVerdict, listening } = config;
+  const { listening, allowHosts } = config;
   const { io, engine, log, store, ring, issuer, health, close: closeRing } = parts;
   const { view, revocations, users } = parts;
-  const state = new State({
-    keys: loadStateKeys(`${config.data}/state.key`, clock(), random),
-    random,
-    sessionsMax: engine.layout.getUint32(LAYOUT_SESSIONS_MAX, true),
-    rateLimit: listening.rateLimit,
-  });
+  const keys = loadStateKeys(`${config.data}/state.key`, clock(), random);
   const isPlaintext = config.admin !== undefined && liesPlain(config.admin);
-  const seen = { view, ...(isPlaintext && { storePlaintext: true }) };
-  const shared = { engine, ring, state, policy, clock, random, log, ...seen };
-  const observe = openObserver(config.observe, config.data, shared);
-  const { openMetrics } = config.observe;
-  const rules = { sign, allowUnchallengedVerdict, openMetrics, body: BODY_LIMITS };
   const codes = health && new HealthCodes(health, clock);
   const watched = codes && { health: () => codes.codes() };
-  const made = config.admin && store && (await bootstrapStore(config.admin, store, shared));
+  const made = config.admin && store && (await bootstrapStore(config.admin, store, TIME));
   const entities = entitiesOf(config, parts, made);
-  const sides = { observe, issuer, entities, users, ...watched };
-  const deps: AppDeps & LiveParts['deps'] = { ...shared, ...rules, ...sides };
-  const app = createApp(deps);
-  const tokens = config.tokenFile === undefined ? undefined : readTokens(config.tokenFile);
-  const tls = listening.tls && new TlsSource(readTls(listening.tls));
-  const { allowHosts } = config;
-  const fetch = app.fetch.bind(app);
-  const options = { tokens, allowHosts, tls, insecure: listening.insecure };
-  const open = await listen(fetch, inOrder(config.addresses), options);
-  const frames = await openFrames(deps, config.framesPath, open);
-  const all = frames === undefined ? open : [...open, frames];
+  const seen = { view, ...(isPlaintext && { storePlaintext: true }) };
+  const live = readLive(config);
+  const app = makeApp(config, live, keys, {
+    engine,
+    ring,
+    log,
+    issuer,
+    entities,
+    users,
+    ...seen,
+    ...watched,
+  });
+  const { deps, state, observe, tls, tokens } = app;
+  const workers = parts.workers?.(app, keys);
+  const serving = await (workers?.open() ?? serveApp(config, app));
   const entrance = { tls, allowHosts, insecure: listening.insecure };
-  const administered = { deps, health, revocations, ...entrance };
-  const admin = made && (await openAdmin(made, administered, all));
+  const administered = { deps, issuer, health, revocations, ...entrance };
+  const admin = made && (await openAdmin(made, administered, serving.listeners));
   const notifier = new SystemdNotifier(io.env, log);
   const timer = setInterval(() => ring.advance(clock()), ADVANCE_MS);
   return {
-    names: open.map((each) => each.name),
-    framesName: frames?.name,
+    ...serving,
     admin,
     notifier,
     async reload(read) {
       await notifier.reloading();
-      reload(config, read, { tokens, tls, state, deps, log, ...liveSecrets(ring) });
+      const parts = { tokens, tls, state, deps, log, ...liveSecrets(ring) };
+      if (reload(config, read, parts)) workers?.reload();
       await notifier.ready();
     },
     async close(hurried) {
       state.draining = true;
       log({ event: 'drain' });
       void notifier.stopping();
-      await drain([...all, ...(admin ? [admin] : [])], listening, hurried);
+      workers?.drain(hurried);
+      await drain([...serving.listeners, ...(admin ? [admin] : [])], listening, hurried);
       clearInterval(timer);
       await closeRing();
       await store?.close();
@@ -249,30 +277,15 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
 }
 
 /** All listeners or none: if this one cannot be opened, the others are closed again. */
-async function openFrames(
-  deps: AppDeps,
-  path: string | undefined,
-  others: readonly OpenListener[],
-): Promise<OpenListener | undefined> {
-  if (path === undefined) return undefined;
-  try {
-    return await openFramesSocket(deps, path);
-  } catch (error) {
-    await Promise.all(others.map((each) => each.close(0)));
-    throw error;
-  }
-}
-
-/** As openFrames. */
 async function openAdmin(
   store: BootstrappedStore,
   administered: Administered,
-  others: readonly OpenListener[],
+  others: Serving['listeners'],
 ): Promise<Administration> {
   try {
     return await openAdministration(store, administered);
   } catch (error) {
-    await Promise.all(others.map((each) => each.close(0)));
+    await closeAll(others);
     throw error;
   }
 }
@@ -379,9 +392,12 @@ function liveSecrets(ring: SecretRing): Pick<LiveParts, 'replaceSecrets' | 'fact
   };
 }
 
-/** TCP first: the first line on stdout names it first. */
-function inOrder(addresses: readonly ListenAddress[]): ListenAddress[] {
-  return [...addresses].sort((a, b) => Number(a.kind === 'unix') - Number(b.kind === 'unix'));
+/** In one piece: who has read the first line has the others too. */
+function announced(config: ServeConfig, { names, framesName, admin }: Sidecar): string {
+  const frames = framesName === undefined ? '' : `listening for frames on ${framesName}\n`;
+  const more = admin === undefined ? '' : administered(admin);
+  const examples = config.secretsFile === undefined ? hints(config.addresses) : '';
+  return `listening on ${names.join(', ')}\n${frames}${more}${examples}`;
 }
 
 function administered({ names, adminKeyring }: Administration): string {
@@ -416,12 +432,7 @@ function messageOf(error: unknown): string {
   return error instanceof CephgateError || error instanceof ConfigError ? error.message : 'failed';
 }
 
-function clock(): bigint {
-  return BigInt(Date.now()) * 1_000_000n;
-}
-
-const random = randomSource();
-
+const TIME = { clock, random };
 /** A day past its expiration. */
 const SECRET_GRACE_NS = 86_400_000_000_000n;
 /** Ceph: auth_service_ticket_ttl. */

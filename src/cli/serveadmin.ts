@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { every, REOPEN_MS } from '../auth/leader-follow.ts';
 import type { OpenIssuer } from '../auth/openissuer.ts';
 import { Revocations } from '../auth/revocations.ts';
+import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import { STALE_AFTER_MS, StoreView } from '../auth/storeview.ts';
 import { StoreError } from '../errors.ts';
 import { ADMIN_BODY_LIMITS, type AdminDeps } from '../http/admin.ts';
@@ -60,6 +61,7 @@ export interface Administration {
 export interface Administered extends AdminEntrance {
   /** Of the other listeners; its policy is replaced when the configuration is read again. */
   readonly deps: AppDeps;
+  readonly issuer?: CephxServiceHandler | undefined;
   readonly health?: OpenIssuer['health'] | undefined;
   readonly revocations?: Revocations | undefined;
 }
@@ -90,8 +92,8 @@ export async function openAdministration(
   administered: Administered,
 ): Promise<Administration> {
   const { release, guard } = config;
-  const { deps, health, revocations } = administered;
-  const { engine, ring, issuer: handler, clock, random, log } = deps;
+  const { deps, issuer: handler, health, revocations } = administered;
+  const { engine, ring, clock, random, log } = deps;
   const issuer = handler?.issuer;
   const command = {
     ...{ store, release, guard, monKeyring, clock, random },

@@ -75,6 +75,13 @@ export const SERVE_OPTIONS: readonly Option[] = [
     help: 'a socket for records of the core, length-prefixed and pipelined; default none',
   },
   {
+    name: 'workers',
+    value: 'N',
+    key: 'workers',
+    help: 'so many processes answer on the same sockets (Node only); 0: this one',
+    default: '0',
+  },
+  {
     name: 'store',
     value: 'ADDRESS',
     key: 'store',

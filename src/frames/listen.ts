@@ -144,15 +144,24 @@ class FramesServer {
     this.#scheduled = false;
     const turns = this.#turns;
     this.#turns = new Set();
+    const end = now() + ROUND_MS;
+    const again: Connection[] = [];
     for (const connection of turns) {
+      // The rest keeps its place: sockets, also those of others, are read before it goes on.
+      if (now() > end) {
+        this.#due(connection);
+        continue;
+      }
       if (connection.socket.destroyed) continue;
       try {
-        if (connection.turn()) this.#due(connection);
+        if (connection.turn()) again.push(connection);
       } catch {
         // An answer that could not be made leaves the rest without their order.
         this.#end(connection, 'error');
       }
     }
+    // Behind those that had no turn yet.
+    for (const connection of again) this.#due(connection);
   }
 
   #sweep(): void {
@@ -234,3 +243,5 @@ const HELD_MAX = 67_108_864;
 const HELD_FREE = 65_536;
 const PART_LEN = 65_536;
 const SWEEP_MS = 500;
+/** How long turns are taken before anything else has its own. */
+const ROUND_MS = 2;

@@ -5,7 +5,6 @@
  */
 
 import type { Context } from 'hono';
-import type { CephxServiceHandler } from '../auth/servicehandler.ts';
 import { readBytes } from './bodybytes.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { Problem } from './problem.ts';
@@ -14,7 +13,7 @@ import { isStale } from './staleness.ts';
 /** Answers a hello with a CephXServerChallenge and the token that stands for the connection. */
 export async function cephxHelloRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
   const issuer = issuerOf(deps);
-  const answer = issuer.helloWithToken(await payloadOf(c, deps, HELLO_LEN_MAX));
+  const answer = await issuer.helloWithToken(await payloadOf(c, deps, HELLO_LEN_MAX));
   if (answer === undefined) {
     throw new Problem(
       'field.value',
@@ -38,7 +37,7 @@ export async function cephxRequestRoute(c: Context<AppEnv>, deps: AppDeps): Prom
   return reply(answer.payload, headers);
 }
 
-function issuerOf(deps: AppDeps): CephxServiceHandler {
+function issuerOf(deps: AppDeps): NonNullable<AppDeps['issuer']> {
   if (deps.issuer === undefined) throw new Problem('route.unknown', 'no tickets are issued here');
   // As a monitor without a quorum: another one may have it.
   if (isStale(deps))

@@ -46,6 +46,15 @@ export interface SecretFact {
 /** One line of the log: a flat object without secrets and without raw bytes. */
 export type LogRecord = Readonly<Record<string, string | number | boolean | undefined>>;
 
+/** The monitor's part of cephx: a CephxServiceHandler, or the way to one. */
+export interface Exchanging {
+  helloWithToken(
+    payload: Uint8Array,
+  ): Eventually<ReturnType<CephxServiceHandler['helloWithToken']>>;
+  request: CephxServiceHandler['request'];
+}
+type Eventually<T> = T | Promise<T>;
+
 export interface AppDeps {
   readonly engine: Engine;
   readonly ring: SecretRing;
@@ -62,13 +71,15 @@ export interface AppDeps {
   readonly allowUnchallengedVerdict: boolean;
   readonly body: BodyLimits;
   /** The monitor's part of cephx, where tickets are issued. */
-  readonly issuer?: CephxServiceHandler | undefined;
+  readonly issuer?: Exchanging | undefined;
   /** The caps of entities in the store, all at one snapshot. Throws StoreError. */
   readonly entities?: ((names: readonly string[]) => Promise<EntitySnapshot>) | undefined;
   /** Beside a real cluster, where its users are looked at: what `entities` reads. */
   readonly users?: Pick<ClusterUsers, 'facts' | 'isStale'> | undefined;
   /** What is known of the store, and how old that is. */
-  readonly view?: StoreView | undefined;
+  readonly view?:
+    | Pick<StoreView, 'ageMs' | 'isStale' | 'onStale' | 'reach' | 'snapshot'>
+    | undefined;
   /** Keys lie in a shared store as they are. */
   readonly storePlaintext?: boolean;
   /** The health codes that were raised lately. */

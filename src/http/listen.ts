@@ -3,6 +3,7 @@
  * description with every request. Where others than this machine can call, it wants TLS and proof.
  */
 
+import cluster from 'node:cluster';
 import * as fs from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
@@ -154,6 +155,8 @@ export async function bindUnix<T>(
       `cannot listen on unix:${path}: the path is longer than ${UNIX_PATH_LEN_MAX} bytes`,
     );
   }
+  // For a worker its parent binds, which has seen to both.
+  if (cluster.isWorker) return bind();
   await removeStaleSocket(path);
   // Not even for a moment: no chmod afterwards.
   const umask = process.umask(onlyOwner ? 0o177 : 0o117);
@@ -171,7 +174,7 @@ export async function bindUnix<T>(
 }
 
 /** A socket that nobody answers on is left from a crash; anything else there is not ours. */
-async function removeStaleSocket(path: string): Promise<void> {
+export async function removeStaleSocket(path: string): Promise<void> {
   let stat: fs.Stats;
   try {
     stat = fs.lstatSync(path);

@@ -27,6 +27,10 @@ export class RateLimiter {
     return this.#buckets.size;
   }
 
+  get limit(): RateLimit | undefined {
+    return this.#limit;
+  }
+
   /** Changes the limit; what was used before counts on. */
   set(limit: RateLimit | undefined): void {
     this.#limit = limit;

@@ -5,7 +5,7 @@
 
 import type { X509Certificate } from 'node:crypto';
 import * as fs from 'node:fs';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -50,7 +50,8 @@ function openNode(handler: Handler, place: Place, tls: TlsSource | undefined): P
     connections.set(socket, connection);
     return handler(request, connection, message);
   });
-  const server = tls === undefined ? createServer(SERVER_LIMITS, listener) : openTls(tls, listener);
+  const bounded = boundedPipelines(listener);
+  const server = tls === undefined ? createServer(SERVER_LIMITS, bounded) : openTls(tls, bounded);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(place, () => {
@@ -61,13 +62,38 @@ function openNode(handler: Handler, place: Place, tls: TlsSource | undefined): P
   });
 }
 
-function openTls(tls: TlsSource, listener: ReturnType<typeof getRequestListener>): Server {
+function openTls(tls: TlsSource, listener: RequestListener): Server {
   const server = createTlsServer({ ...SERVER_LIMITS, ...TLS_LIMITS, ...tls.context() }, listener);
   // Bun has no such call, nor has Deno.serve: there a new certificate needs a new start.
   if (typeof server.setSecureContext === 'function') {
     tls.changed(() => server.setSecureContext(tls.context()));
   }
   return server;
+}
+
+/**
+ * Node takes all requests of a segment at once, a thousand small ones, and keeps them until their
+ * answers are read. Whoever sends that many and reads none is cut off.
+ */
+function boundedPipelines(listener: RequestListener): RequestListener {
+  const unanswered = new WeakMap<Socket, { count: number }>();
+  return (request, response) => {
+    const { socket } = request;
+    let pending = unanswered.get(socket);
+    if (pending === undefined) {
+      pending = { count: 0 };
+      unanswered.set(socket, pending);
+    }
+    if (pending.count >= PIPELINED_MAX) {
+      socket.destroy();
+      return;
+    }
+    pending.count += 1;
+    response.once('close', () => {
+      pending.count -= 1;
+    });
+    listener(request, response);
+  };
 }
 
 function connectionOf(socket: Socket): Connection {
@@ -136,4 +162,6 @@ const SERVER_LIMITS = {
   keepAliveTimeout: 5_000,
   maxHeaderSize: 16_384,
 } as const;
+/** Requests of one connection that are not answered yet. */
+const PIPELINED_MAX = 128;
 const TLS_LIMITS = { handshakeTimeout: 10_000 } as const;

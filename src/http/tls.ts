@@ -78,6 +78,10 @@ export class TlsSource {
     this.#material = material;
   }
 
+  get material(): TlsMaterial {
+    return this.#material;
+  }
+
   get asksForCertificates(): boolean {
     return this.#material.clientCa !== undefined;
   }

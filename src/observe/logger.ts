@@ -12,10 +12,14 @@ export interface LoggerOptions {
   readonly write: (line: string) => void;
   /** Now, in nanoseconds since 1970. */
   readonly clock: () => bigint;
+  /** What every record has besides. */
+  readonly fields?: LogRecord;
 }
 
 export function createLogger(options: LoggerOptions): (record: LogRecord) => void {
-  return (record) => options.write(formatLine(options.clock(), record));
+  const { write, clock, fields } = options;
+  if (fields === undefined) return (record) => write(formatLine(clock(), record));
+  return (record) => write(formatLine(clock(), { ...record, ...fields }));
 }
 
 /** A record as its line. `level` is `info` and `event` is `event` where the record has none. */

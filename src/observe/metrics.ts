@@ -128,6 +128,8 @@ export class Metrics {
     ): void => {
       new Gauge({
         ...{ name: `${PREFIX}${name}`, help, labelNames, registers: [this.registry] },
+        // Of several processes: what each has for itself is added up, what all see alike is not.
+        aggregator: OWN_GAUGES.includes(name) ? 'sum' : 'max',
         collect() {
           this.reset();
           collect((value, labels) => this.set(labels, value));
@@ -213,5 +215,7 @@ const SOURCE_NAMES: ReadonlyMap<number, string> = new Map([
   [SOURCE_CAPS, 'caps'],
 ]);
 const PREFIX = 'cephgate_';
+/** Gauges of what a process has for itself. */
+const OWN_GAUGES: readonly string[] = ['sessions', 'spent_challenges'];
 /** From the time of one decision to the limits of a request, in seconds. */
 const BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10];

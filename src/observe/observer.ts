@@ -35,6 +35,8 @@ export interface ObserverOptions {
 }
 
 export class SidecarObserver implements Observer {
+  /** Set where this process is one of several: gives the metrics of all. */
+  aggregated: Observer['metrics'] | undefined;
   readonly #metrics: Metrics;
   readonly #shadow: Shadow;
   readonly #source: ObserverSource;
@@ -78,7 +80,13 @@ export class SidecarObserver implements Observer {
     this.#metrics.allowed(call, service, count);
   }
 
+  /** What is counted here, for the process that adds up those of several. */
+  values(): Promise<unknown> {
+    return this.#metrics.registry.getMetricsAsJSON();
+  }
+
   async metrics(): Promise<{ contentType: string; text: string }> {
+    if (this.aggregated !== undefined) return await this.aggregated();
     const { registry } = this.#metrics;
     return { contentType: registry.contentType, text: await registry.metrics() };
   }
