@@ -26,7 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   auth: ['cephx', 'store', 'caps', 'engine', 'keyring'],
   mon: ['cephx', 'engine', 'keyring'],
   frames: [],
-  client: ['engine', 'frames'],
+  client: ['cephx', 'engine', 'frames'],
   // The sidecar tells it what happens, and it knows the types of the sidecar.
   observe: ['cephx', 'engine', 'http'],
   http: ['auth', 'caps', 'cephx', 'engine', 'frames', 'keyring', 'mon', 'observe', 'store'],

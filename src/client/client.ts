@@ -4,7 +4,6 @@
  * one call of its core.
  */
 
-import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TAIL_END, VERDICT_BYTES, VERDICT_LEN, VERDICT_TAG } from '../../assembly/abi.ts';
 import {
@@ -70,8 +69,10 @@ export class FramesClient {
   #unwritten: Error | undefined;
 
   /** Connects to the unix socket at `path`. */
-  static connect(path: string, options?: FramesClientOptions): Promise<FramesClient> {
-    return new Promise((resolve, reject) => {
+  static async connect(path: string, options?: FramesClientOptions): Promise<FramesClient> {
+    // Only now: the other half of `cephgate/client` runs where there are no sockets.
+    const { connect } = await import('node:net');
+    return await new Promise((resolve, reject) => {
       const socket = connect({ path });
       socket.once('error', reject);
       socket.once('connect', () => {

@@ -1,5 +1,8 @@
-/** The client of the frames socket. Node, Deno, Bun. */
+/**
+ * Clients: of cephx, anywhere, and of the sidecar's frames socket, on Node, Deno and Bun.
+ */
 
+export * from '../cephx/client.ts';
 export type { Address, ClassCall, MdsOp, OsdOp, ServiceId } from '../engine/types.ts';
 export {
   type DecideQuestion,

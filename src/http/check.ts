@@ -210,7 +210,12 @@ function checkSession(
 ): Outcome {
   const session = sessionOf(deps, caller, handle, nowNs);
   if (typeof session === 'string') {
-    return { decision: denial(session, ERRNO_CHECK), check: 'sidecar.session' };
+    // What no operation can be is told as over frames, where the core looks at it first.
+    const { reason } = deps.engine.check({ ...asked, handle: 0n }, { nowNs, policy: deps.policy });
+    if (reason !== 'limit.exceeded') {
+      return { decision: denial(session, ERRNO_CHECK), check: 'sidecar.session' };
+    }
+    return { decision: denial(reason, ERRNO_CHECK), check: 'limit' };
   }
   if (session.service !== asked.service) {
     return { decision: denial('session.unknown', ERRNO_CHECK), check: 'sidecar.session_service' };

@@ -54,6 +54,11 @@ const FORMS: Readonly<Record<string, LongForm>> = {
     env: { ETCD_ROUNDS: '5' },
     about: 'verifying, writing, watching, revoking and recovering on etcd, measured',
   },
+  soak: {
+    suite: 'test/http-soak.test.ts',
+    env: { SOAK_SECONDS: '1800' },
+    about: '30 minutes of mixed load on a sidecar, then abuse of seven kinds',
+  },
   users: {
     suite: 'test/auth-scale.test.ts',
     env: { USERS: '1000000' },
