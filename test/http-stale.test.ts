@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import * as abi from '../assembly/abi.ts';
 import { type OnStale, StoreView } from '../src/auth/storeview.ts';
 import { REASON_CODES } from '../src/engine/index.ts';
+import { createApp } from '../src/http/app.ts';
 import { SidecarObserver } from '../src/observe/index.ts';
 import { ENTITIES, REVOCATIONS, ROTATING, transaction } from '../src/store/index.ts';
 import { NotedStore } from '../src/store/noted.ts';
@@ -133,6 +134,16 @@ describe.each(['serve', 'deny'] as const)('a store out of sight, %s', (onStale) 
     expect((await kit.call('GET', '/users/client.john')).status).toBe(200);
     expect((await kit.client('client.john').ensure(abi.ENTITY_TYPE_OSD)).ok).toBe(true);
   }, 60_000);
+});
+
+it('a store that is not sealed is told to whoever asks', async () => {
+  const { kit } = await kitOf('serve');
+  const app = createApp({ ...kit.appDeps, storePlaintext: true });
+  for (const path of ['/readyz', '/readyz?verbose']) {
+    const answer = await app.request(path, { headers: { host: HOST } }, { listener: UNIX });
+    expect(await answer.json()).toMatchObject({ status: 'ready', store_plaintext: true });
+    expect((await kit.get(path)).body.store_plaintext).toBeUndefined();
+  }
 });
 
 describe('a snapshot that has to count', () => {

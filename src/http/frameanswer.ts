@@ -128,6 +128,10 @@ class Answer {
     if (verify === undefined) return undefined;
     const { verdict } = place;
     const { freshness, request } = verify;
+    if (this.#reason(verdict) === abi.REASON_AUTHORIZER_SECRET_UNKNOWN) {
+      // Who waits here keeps all others waiting: this one is refused, the next try finds it.
+      void this.#call.deps.ring.catchUp?.(request.authorizer.slice());
+    }
     const required = this.#reason(verdict) === abi.REASON_AUTHORIZER_CHALLENGE_REQUIRED;
     if (!allowed) {
       if (freshness.kind === 'refused' && required) {
