@@ -138,18 +138,18 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: three issuers, seed ${seed}`, () => 
     await until(async () => leader() !== undefined);
     const killed = leader()!;
     await kill(killed);
-    const first = await visits(6_000);
+    const first = await visits(2_000);
     expect([...first.said.keys()]).toEqual(['ok']);
     await until(async () => leader() !== undefined && leader() !== killed);
     const member = (await cluster.leader())!;
-    const running = visits(8_000);
+    const running = visits(5_000);
     await member.kill();
     const second = await running;
     await member.start();
     // How soon exactly is in test/chaos.test.ts, by a clock that a busy machine does not disturb.
     expect(second.gapMs).toBeLessThan(20_000);
     expect([...second.said.keys()].filter((each) => !/^(ok|store\..*)$/.test(each))).toEqual([]);
-    const third = await visits(2_000);
+    const third = await visits(1_000);
     expect([...third.said.keys()]).toEqual(['ok']);
   });
 

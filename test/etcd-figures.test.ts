@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plaintextEnvelope } from '../src/store/etcd/seal.ts';
 import { openStore, transaction } from '../src/store/index.ts';
-import { verifyAt } from './chaos/client.ts';
+import { pause, verifyAt } from './chaos/client.ts';
+import { whole } from './chaos/faults.ts';
 import { Instance, World } from './chaos/world.ts';
 import { run } from './cli-kit.ts';
 import { ETCD_NAME, etcdMissing, until } from './etcd.ts';
@@ -54,11 +55,20 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: figures`, () => {
     const asked = [alone, etcd].map(async (each) => [each, await authorizerAt(each)] as const);
     const both = await Promise.all(asked);
     const shown = (us: number): string => `${(us * 1000).toFixed(0)} us`;
+    // What keeping up with the store takes, whether anybody asks or not.
+    const idle = new Map<Instance, number>();
+    for (const [instance] of both) {
+      const before = cpuMsOf(instance.pid);
+      const startMs = performance.now();
+      await pause(5_000);
+      idle.set(instance, (cpuMsOf(instance.pid) - before) / (performance.now() - startMs));
+    }
     const cpu = new Map<Instance, number[]>();
     // In turns, so that what else the machine does falls on both.
     for (let block = 0; block < 12 * rounds + 2; block++) {
       for (const [instance, authorizer] of both) {
         const before = cpuMsOf(instance.pid);
+        const startMs = performance.now();
         for (let i = 0; i < BLOCK; i += 10) {
           const said = await Promise.all(
             Array.from({ length: 10 }, () => verifyAt(instance, authorizer)),
@@ -66,7 +76,8 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: figures`, () => {
           expect(new Set(said)).toEqual(new Set(['ok']));
         }
         // The first ones make the compilers busy.
-        const ms = (cpuMsOf(instance.pid) - before) / BLOCK;
+        const idleMs = idle.get(instance)! * (performance.now() - startMs);
+        const ms = (cpuMsOf(instance.pid) - before - idleMs) / BLOCK;
         if (block >= 2) cpu.set(instance, [...(cpu.get(instance) ?? []), ms]);
       }
     }
@@ -74,7 +85,8 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: figures`, () => {
     const ratio = shared / own;
     console.log(
       `  a verify over HTTP, CPU of the process: embedded ${shown(own)}, ` +
-        `etcd ${shown(shared)}, ratio ${ratio.toFixed(2)}`,
+        `etcd ${shown(shared)}, ratio ${ratio.toFixed(2)}; without any: ` +
+        `${both.map(([each]) => `${(idle.get(each)! * 100).toFixed(1)} %`).join(', ')} of a core`,
     );
     expect(ratio).toBeLessThan(1.5);
   }, 300_000);
@@ -181,23 +193,26 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: figures`, () => {
 
   it('write again soon after the loss of a leader', async () => {
     const [one] = world.instances as [Instance, ...Instance[]];
+    await whole(world);
     const leader = (await world.cluster.leader())!;
     let [lastMs, gapMs] = [performance.now(), 0];
     const killing = leader.kill();
-    for (const endMs = lastMs + 8_000; performance.now() < endMs; ) {
+    let after = 0;
+    for (const endMs = lastMs + 60_000; performance.now() < endMs && after < 50; ) {
       const body = { prefix: 'auth caps', entity: 'client.john', caps: CAPS };
       const done = await one.admin('POST', '/command', body).catch(() => undefined);
       if (done?.status !== 200) continue;
       gapMs = Math.max(gapMs, performance.now() - lastMs);
       lastMs = performance.now();
+      if (!leader.running) after += 1;
     }
     await killing;
     await leader.start();
     console.log(
       `  longest time without an acknowledged change, the leader killed: ${gapMs.toFixed(0)} ms`,
     );
-    expect(gapMs).toBeLessThan(8_000);
-  }, 60_000);
+    expect(gapMs).toBeLessThan(30_000);
+  }, 120_000);
 });
 
 /** CPU time of a process, user and system, in milliseconds. */

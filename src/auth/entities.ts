@@ -62,6 +62,14 @@ export class AuthDb {
     return formatEntityName(name) === MON ? this.#monKeyring : undefined;
   }
 
+  /** Whether there is no entity at all. Throws StoreError. */
+  async isEmpty(): Promise<boolean> {
+    const one = { prefix: ENTITIES.prefix, limit: 1, timeoutMs: STORE_TIMEOUT_MS };
+    const { entries } = await this.store.list(one);
+    for (const { value } of entries) value.fill(0);
+    return entries.length === 0;
+  }
+
   /** All entities of the store at one snapshot, in Ceph's order. Throws StoreError. */
   list(): Promise<HeldEntity[]> {
     return this.#list((name, record, compare) => {

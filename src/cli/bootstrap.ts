@@ -38,7 +38,7 @@ export async function bootstrap(options: BootstrapOptions): Promise<Bootstrapped
   const monKeyring = readOrMake(join(data, MON_KEYRING), MON, MON_CAPS, options);
   const db = new AuthDb(store, undefined);
   try {
-    if ((await db.list()).length > 0) return { monKeyring, adminKeyring: undefined };
+    if (!(await db.isEmpty())) return { monKeyring, adminKeyring: undefined };
     const path = join(data, ADMIN_KEYRING);
     const existed = exists(path);
     const admin = readOrMake(path, ADMIN, ADMIN_CAPS, options);
