@@ -16,6 +16,20 @@ it('shows every step as expected', async () => {
   const steps = out.split('\n').filter((line) => line.startsWith('  as expected: '));
   expect(out).toContain(`${steps.length} of ${steps.length} steps as expected\n`);
   expect(steps.length).toBeGreaterThan(20);
+  // The whole story, in this order.
+  const story = [
+    ...['the first start makes', 'client.admin makes client.john', 'client.john logs in'],
+    ...['its authorizer gets', 'the answer:', 'a write to pool liverpool: ok'],
+    ...['a write to pool everton: caps.no_matching_grant', 'client.admin gives it pool everton'],
+    ...[
+      'a write there after a new login: ok',
+      'client.john is revoked',
+      'a new login: request.ref',
+    ],
+  ];
+  const places = story.map((words) => out.indexOf(words));
+  expect(Math.min(...places)).toBeGreaterThan(0);
+  expect(places).toEqual([...places].sort((a, b) => a - b));
 });
 
 it('runs as a process', async () => {

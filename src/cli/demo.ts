@@ -1,7 +1,8 @@
 /**
  * `npm run demo`: a tour of one minute. Exchanges recorded from real Ceph clusters go through the
- * engine with the clock and the challenge of their recording, then one goes over HTTP, live. One
- * line a step; exit code 1 if any step is not as expected.
+ * engine with the clock and the challenge of their recording; then a user is made, logs in, is
+ * verified, allowed, denied and revoked, live. One line a step; exit code 1 if any step is not as
+ * expected.
  */
 
 import process from 'node:process';
@@ -33,7 +34,7 @@ export async function demo(io: Pick<Io, 'out'>): Promise<number> {
   };
   show('Recorded from Ceph 16.2.15, key type aes', recordedAes(engine));
   show('Recorded from Ceph 19.2.6, key type aes256k', recordedAes256k(engine));
-  show('Live over HTTP, key type aes256k', await live(engine));
+  show('Live over HTTP: the story of client.john', await live(engine));
   io.out(`${count - failures} of ${count} steps as expected\n`);
   engine.wipe();
   return failures === 0 ? 0 : 1;

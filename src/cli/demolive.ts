@@ -1,135 +1,172 @@
 /**
- * The live part of the demo: a sidecar on a unix socket with secrets of its own, a client made of
- * src/cephx, and between them the HTTP calls that a storage node makes.
+ * The live part of the demo, the whole story of a user: made, logged in, verified by a node,
+ * allowed and denied, given other caps, and revoked.
  */
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import {
-  buildAuthorizer,
-  openAuthorizeChallenge,
-  openAuthorizeReply,
-  randomU64,
-} from '../cephx/authorizer.ts';
-import { CryptoKey } from '../cephx/cryptokey.ts';
-import { equalBytes, utimeFromNs } from '../cephx/denc.ts';
-import { AUID_DEFAULT, capsBuffer, ENTITY_TYPES, parseEntityName } from '../cephx/protocol.ts';
-import { sealServiceTicket } from '../cephx/ticket.ts';
-import { Engine } from '../engine/engine.ts';
-import { createApp } from '../http/app.ts';
+import { ENTITY_TYPE_OSD } from '../../assembly/abi.ts';
+import type { CryptoKey } from '../cephx/cryptokey.ts';
+import { equalBytes } from '../cephx/denc.ts';
+import type { CephxHttpClient } from '../cephx/httpclient.ts';
+import { parseEntityName } from '../cephx/protocol.ts';
+import type { ServiceAuthorizer } from '../cephx/ticketmanager.ts';
+import type { Engine } from '../engine/engine.ts';
 import { decodeBase64, encodeBase64 } from '../http/codec.ts';
-import { BODY_LIMITS } from '../http/deps.ts';
-import { listen } from '../http/listen.ts';
-import { StaticRing } from '../http/ring.ts';
-import { State } from '../http/state.ts';
-import { engineSealer } from '../sealer.ts';
+import { KeyRing } from '../keyring/keyring.ts';
 import type { Step } from './demo.ts';
+import { type DemoPlace, type Document, openDemoPlace } from './demoplace.ts';
 import { flipped, step } from './demorecorded.ts';
-import { post } from './request.ts';
 
-type Document = Readonly<Record<string, unknown>>;
-
-/** One exchange from the first authorizer to the end of the session. */
 export async function live(engine: Engine): Promise<Step[]> {
-  const secret = CryptoKey.create('aes256k', utimeFromNs(clock()), random);
-  const folder = mkdtempSync(join(tmpdir(), 'cephgate-demo-'));
-  const socketPath = join(folder, 'demo.sock');
-  const core = await Engine.create({ preset: 'small' });
-  const app = createApp({
-    engine: core,
-    ring: new StaticRing(
-      core,
-      [{ service: 'osd', secretId: 1n, key: secret, expiresNs: undefined }],
-      clock(),
-      false,
-    ),
-    state: new State({ keys: { current: random(32), previous: undefined }, random }),
-    policy: {},
-    clock,
-    random,
-    log: () => undefined,
-    sign: false,
-    allowUnchallengedVerdict: false,
-    body: BODY_LIMITS,
-  });
-  const open = await listen(app.fetch.bind(app), [{ kind: 'unix', path: socketPath }], {
-    allowHosts: [],
-  });
-  const ask = async (path: string, body: unknown): Promise<Document> => {
-    const headers = { 'content-type': 'application/json' };
-    const { text } = await post({ socketPath, path, headers }, JSON.stringify(body));
-    return JSON.parse(text) as Document;
-  };
+  const place = await openDemoPlace(engine);
   try {
-    return await exchange(engine, secret, ask);
+    const { steps, key } = await makeJohn(place);
+    if (key === undefined) return steps;
+    const john = place.client(JOHN, key);
+    const visit = await connect(place, john, 'demo-1');
+    const { session } = visit;
+    const later = [
+      () => operations(place, session),
+      () => changeCaps(place, key, session),
+      () => revoke(place, john, key, session),
+    ];
+    steps.push(...visit.steps);
+    for (const part of later) steps.push(...(await part()));
+    return steps;
   } finally {
-    await Promise.all(open.map((each) => each.close(1_000)));
-    core.wipe();
-    rmSync(folder, { recursive: true });
+    await place.close();
   }
 }
 
-async function exchange(
-  engine: Engine,
-  secret: CryptoKey,
-  ask: (path: string, body: unknown) => Promise<Document>,
-): Promise<Step[]> {
-  const sealer = engineSealer(engine);
-  const ticket = ticketFor(engine, secret);
-  const nonce = randomU64(random);
-  const authorizerFor = (challenge?: bigint): Uint8Array =>
-    buildAuthorizer(sealer, ticket, nonce, random, challenge);
-  const base = { service: 'osd', peer: '192.0.2.7', connection: 'demo-1', secure: true };
-  const verify = (authorizer: Uint8Array, more: object = {}): Promise<Document> =>
-    ask('/v1/verify', { ...base, ...more, authorizer: encodeBase64(authorizer) });
+/** Bootstrap, and a user of one pool. */
+async function makeJohn(place: DemoPlace): Promise<{ steps: Step[]; key?: CryptoKey }> {
+  const caps = ['mon', 'allow r', 'osd', 'allow rw pool=liverpool'];
+  const made = await place.admin('auth get-or-create', { entity: JOHN, caps });
+  const keyring = KeyRing.parse(new TextEncoder().encode(made.output));
+  const key = keyring.get(parseEntityName(JOHN)!)?.key;
+  const keyrings = place.made.join(' and ');
+  const steps = [
+    step('the first start makes', keyrings, 'mon.keyring and ceph.client.admin.keyring'),
+    step(`client.admin makes ${JOHN}, with a key of type`, key?.typeName ?? 'none', 'aes256k'),
+  ];
+  return key === undefined ? { steps } : { steps, key };
+}
 
-  const first = await verify(authorizerFor());
-  const sealed = bytesIn(first, 'challenge');
-  const answered = authorizerFor(openAuthorizeChallenge(sealer, ticket.sessionKey, sealed));
-  const altered = await verify(flipped(answered, -1));
-  const state = { challenge_state: first.challenge_state };
-  const final = await verify(answered, state);
-  const given = openAuthorizeReply(sealer, ticket.sessionKey, nonce, bytesIn(final, 'reply'));
-  const replayed = await verify(answered, state);
-  const { session } = final;
-  const write = (pool: string): Promise<Document> =>
-    ask('/v1/check', { service: 'osd', session, op: { pool, object: 'o1', write: true } });
-  const secretsAgree = equalBytes(given, bytesIn(final, 'connection_secret'));
-  return [
-    step('the first authorizer gets', codeIn(first), 'authorizer.challenge_required'),
-    step('an answer with one bit flipped', codeIn(altered), 'authorizer.invalid'),
-    step('the answer', `${codeIn(final)} ${final.entity}`, 'ok client.demo'),
-    step('the client opens the reply: both sides hold', agree(secretsAgree), 'one secret'),
+interface Visit {
+  readonly steps: Step[];
+  /** Handle of the session; empty if there is none. */
+  readonly session: string;
+}
+
+/** Login, authorizer, challenge, answer, reply: both sides prove themselves. */
+async function connect(
+  place: DemoPlace,
+  client: CephxHttpClient,
+  connection: string,
+): Promise<Visit> {
+  const login = await client.login(ENTITY_TYPE_OSD);
+  const loggedIn = step(`${JOHN} logs in and gets tickets`, outcome(login), 'ok');
+  const held = await client.authorizer(ENTITY_TYPE_OSD);
+  if (!held.ok) return { steps: [loggedIn], session: '' };
+  const verify = verifier(place, connection);
+  const { authorizer, first, challenge } = await challenged(held.value, verify);
+  const steps = [loggedIn, step('its authorizer gets', first, 'authorizer.challenge_required')];
+  if (authorizer === undefined) return { steps, session: '' };
+  const altered = await verify(flipped(authorizer, -1));
+  const final = await verify(authorizer, challenge);
+  const reply = held.value.verifyReply(bytesIn(final, 'reply'), { secure: true });
+  const secret = bytesIn(final, 'connection_secret');
+  const agree = reply.ok && equalBytes(reply.value, secret) ? 'one secret' : 'two secrets';
+  const replayed = await verify(authorizer, challenge);
+  steps.push(
+    step('the answer with one bit flipped', codeIn(altered), 'authorizer.invalid'),
+    step('the answer', `${codeIn(final)} ${final.entity}`, `ok ${JOHN}`),
+    step('the client opens the reply: both sides hold', agree, 'one secret'),
     step('the answer once more', codeIn(replayed), 'authorizer.challenge_expired'),
-    step('a write to pool liverpool', codeIn(await write('liverpool')), 'ok'),
-    step('a write to pool everton', codeIn(await write('everton')), 'caps.no_matching_grant'),
+  );
+  return { steps, session: String(final.session ?? '') };
+}
+
+type Verify = (authorizer: Uint8Array, more?: object) => Promise<Document>;
+
+function verifier(place: DemoPlace, connection: string): Verify {
+  const base = { service: 'osd', peer: '192.0.2.7', connection, secure: true };
+  return (authorizer, more = {}) =>
+    place.ask('/v1/verify', { ...base, ...more, authorizer: encodeBase64(authorizer) });
+}
+
+/** The client's answer to the challenge of its first authorizer. */
+async function challenged(
+  held: ServiceAuthorizer,
+  verify: Verify,
+): Promise<{ first: string; authorizer: Uint8Array | undefined; challenge: object }> {
+  const first = await verify(held.first());
+  const answered = held.answer(bytesIn(first, 'challenge'));
+  const challenge = { challenge_state: first.challenge_state };
+  return { first: codeIn(first), authorizer: answered.ok ? answered.value : undefined, challenge };
+}
+
+async function operations(place: DemoPlace, session: string): Promise<Step[]> {
+  const may = await write(place, session, 'liverpool');
+  const mayNot = await write(place, session, 'everton');
+  const [grant] = (mayNot.grants ?? []) as { text: string; failed: string }[];
+  return [
+    step('a write to pool liverpool', codeIn(may), 'ok'),
+    step('a write to pool everton', codeIn(mayNot), 'caps.no_matching_grant'),
     step(
-      'the session, released',
-      `${(await ask(`/v1/sessions/${session}/release`, undefined)).released}`,
-      'true',
+      'because of the grant, and what does not fit',
+      `${grant?.text}: ${grant?.failed}`,
+      'allow rw pool=liverpool: pool',
     ),
-    step('a write after that', codeIn(await write('liverpool')), 'session.unknown'),
   ];
 }
 
-/** A service ticket as a monitor would make it, in the hands of its owner. */
-function ticketFor(engine: Engine, secret: CryptoKey) {
-  const created = utimeFromNs(clock());
-  const globalId = 4153n;
-  const sessionKey = CryptoKey.create('aes256k', created, random);
-  const ticket = {
-    name: parseEntityName('client.demo')!,
-    globalId,
-    auid: AUID_DEFAULT,
-    created,
-    expires: utimeFromNs(clock() + 3_600_000_000_000n),
-    caps: { allowAll: false, caps: capsBuffer('allow rw pool=liverpool') },
-    flags: 0,
-  };
-  const info = { ticket, sessionKey };
-  const blob = sealServiceTicket(engineSealer(engine), secret, 1n, info, random);
-  return { globalId, serviceId: ENTITY_TYPES.osd!, sessionKey, blob };
+/** New caps come with a new ticket; a session has those of its own. */
+async function changeCaps(place: DemoPlace, key: CryptoKey, session: string): Promise<Step[]> {
+  const caps = ['mon', 'allow r', 'osd', 'allow rw pool=liverpool, allow rw pool=everton'];
+  const changed = await place.admin('auth caps', { entity: JOHN, caps });
+  const before = await write(place, session, 'everton');
+  const visit = await connect(place, place.client(JOHN, key), 'demo-2');
+  const after = await write(place, visit.session, 'everton');
+  return [
+    step('client.admin gives it pool everton too: retcode', changed.retcode, 0),
+    step('a write there in the old session', codeIn(before), 'caps.no_matching_grant'),
+    step('a write there after a new login', codeIn(after), 'ok'),
+  ];
+}
+
+async function revoke(
+  place: DemoPlace,
+  john: CephxHttpClient,
+  key: CryptoKey,
+  session: string,
+): Promise<Step[]> {
+  const held = await john.authorizer(ENTITY_TYPE_OSD);
+  await place.deny(JOHN);
+  const inSession = await write(place, session, 'liverpool');
+  let ticket = 'none';
+  if (held.ok) {
+    const verify = verifier(place, 'demo-3');
+    const { authorizer, challenge } = await challenged(held.value, verify);
+    if (authorizer !== undefined) ticket = codeIn(await verify(authorizer, challenge));
+  }
+  const named = { service: 'osd', entity: JOHN, op: { pool: 'liverpool', object: 'o1' } };
+  const byName = await place.ask('/v1/check', named);
+  const login = await place.client(JOHN, key).login(ENTITY_TYPE_OSD);
+  return [
+    step(`${JOHN} is revoked: a write in its session`, codeIn(inSession), 'ticket.revoked'),
+    step('its ticket, which is good for an hour', ticket, 'ticket.revoked'),
+    step('its caps, asked for by name', codeIn(byName), 'ticket.revoked'),
+    step('a new login', outcome(login), 'request.refused'),
+  ];
+}
+
+function write(place: DemoPlace, session: string, pool: string): Promise<Document> {
+  const op = { pool, object: 'o1', write: true };
+  return place.ask('/v1/check?explain=true', { service: 'osd', session, op });
+}
+
+function outcome(result: { readonly ok: boolean; readonly reason?: string }): string {
+  return result.ok ? 'ok' : (result.reason ?? 'refused');
 }
 
 function codeIn(document: Document): string {
@@ -142,14 +179,4 @@ function bytesIn(document: Document, name: string): Uint8Array {
   return decodeBase64(String(document[name] ?? '')) ?? new Uint8Array(0);
 }
 
-function agree(same: boolean): string {
-  return same ? 'one secret' : 'two secrets';
-}
-
-function clock(): bigint {
-  return BigInt(Date.now()) * 1_000_000n;
-}
-
-function random(n: number): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(n));
-}
+const JOHN = 'client.john';
