@@ -92,7 +92,7 @@ function nativeRatios(type: string, rows: readonly Measured[]): Ratio[] {
 }
 
 /** Undefined when the program is there, else why not. */
-function compile(program: string): string | undefined {
+export function compile(program: string): string | undefined {
   const folder = resolve('bench/native');
   if (!existsSync(folder)) return 'bench/native is not here';
   const sources = ['main.c', 'verify.c', 'seal.c', 'caps.c'].map((name) => join(folder, name));
@@ -117,7 +117,7 @@ function pin(): () => void {
 }
 
 /** The layout that bench/native/main.c reads; the twin says what is expected. */
-function encodeCorpus(corpus: Corpus): Uint8Array {
+export function encodeCorpus(corpus: Corpus): Uint8Array {
   const parts: Uint8Array[] = [];
   const number = (value: number | bigint, bytes: 4 | 8): void => {
     const view = new DataView(new ArrayBuffer(8));
