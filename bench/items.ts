@@ -111,8 +111,9 @@ export function capsOf(n: number): string {
   return [...others, 'allow rw pool=liverpool namespace=ns1 object_prefix rbd_data'].join(', ');
 }
 
-/** All of one shape, as a caller's are that makes them in one place. */
-function opOf(pool: string, namespace: string, object: string, write: boolean): Op {
+/** All of one shape, as a caller's are that makes them in one place, and all texts in one piece. */
+function opOf(pool: string, namespace: string, name: string, write: boolean): Op {
+  const object = Buffer.from(name).toString('latin1');
   return { pool, namespace, object, read: true, write };
 }
 

@@ -90,13 +90,17 @@ export function ratio(slow: Measured, fast: Measured): number {
   );
 }
 
-/** Calls that fill a slice, found while warming up. */
+/** Calls that fill a slice, found while warming up: the first ones are slower than all others. */
 async function calibrate(each: Case, sliceMs: number): Promise<number> {
   let calls = 1;
-  for (let at = 0; ; at += calls, calls *= 2) {
+  let full = 0;
+  for (let at = 0, tries = 0; full < CALIBRATED && tries < TRIES_MAX; at += calls, tries++) {
     const micros = await cpuOf(each, at, calls);
-    if (micros >= sliceMs * 1000) return Math.max(1, Math.round((calls * sliceMs * 1000) / micros));
+    if (micros >= sliceMs * 1000) full++;
+    const wanted = Math.ceil((calls * sliceMs * 1000) / Math.max(micros, 1));
+    calls = Math.max(1, Math.min(2 * calls, wanted));
   }
+  return calls;
 }
 
 /** CPU microseconds of the process, all threads, for some calls. */
@@ -119,6 +123,9 @@ function quantile(values: readonly number[], q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0;
 }
 
+/** Full slices that a case has run before its calls are counted. */
+const CALIBRATED = 3;
+const TRIES_MAX = 64;
 /** Rounds whose times are thrown away. */
 const WARM_ROUNDS = 4;
 /** Part of a slice that runs before its clock does. */

@@ -128,12 +128,17 @@ export class RecordWriter {
     const { at } = this;
     this.#end = at;
     this.#room(length);
-    this.#bytes.fill(0, at, at + length);
+    this.#zero(at, length);
     this.#view.setUint16(at + abi.RECORD_KIND, kind, true);
     this.#view.setUint16(at + abi.RECORD_FLAGS, flags, true);
     this.#view.setUint32(at + abi.RECORD_SERVICE, service, true);
     this.#view.setUint32(at + abi.RECORD_TAG, tag, true);
     this.#end = at + length;
+  }
+
+  /** A multiple of 8 bytes, so few that a loop beats the call that a fill is. */
+  #zero(at: number, length: number): void {
+    for (let i = 0; i < length; i += 8) this.#view.setFloat64(at + i, 0, true);
   }
 
   #finish(): void {
@@ -165,6 +170,12 @@ export class RecordWriter {
     const { length } = text;
     let i = 0;
     if (length <= ASCII_LEN_MAX && start + length <= bytes.length) {
+      for (; i + 2 <= length; i += 2) {
+        const one = text.charCodeAt(i);
+        const two = text.charCodeAt(i + 1);
+        if ((one | two) > 0x7f) break;
+        this.#view.setUint16(start + i, one | (two << 8), true);
+      }
       for (; i < length; i++) {
         const code = text.charCodeAt(i);
         if (code > 0x7f) break;
