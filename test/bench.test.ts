@@ -1,4 +1,4 @@
-/** The benchmark's own machinery: native C agrees and can be caught, results are told as they are. */
+/** The benchmark itself: native C agrees and can be caught, results are told as they are. */
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
