@@ -124,7 +124,8 @@ export function verifyRecord(record: usize, index: i32): void {
   if (proven) failed |= judge(service);
   verdictOf(failed, proven);
   if (proven && cachedTicket != 0) store<u8>(verdict + VERDICT_SOURCE, SOURCE_TICKET_CACHE);
-  if (failed == 0) authorizerKeep();
+  // A ticket that was shown without answering a challenge may be a replay: nothing is kept of it.
+  if (failed == 0 && challengeMode == CHALLENGE_ISSUED) authorizerKeep();
   // The flag first: without it no branch may depend on what was in the ticket.
   const unproven = (flags & FLAG_UNPROVEN) != 0 && (failed & TICKET_BITS) == 0;
   if (proven || unproven) fillHead(proven);

@@ -79,6 +79,9 @@ describe.each(['aes', 'aes256k'] as const)(`ticket cache, %s (seed ${seed})`, (t
       expect(ask(authorizer, challenge, host).reason).toBe(reason);
       expect(engine.ticketCache.held, reason).toBe(0);
     }
+    // Accepted, but it answered no challenge: it may be a replay.
+    expect(ask(right, { mode: 'off' }).reason).toBe('ok');
+    expect(engine.ticketCache.held, 'unchallenged').toBe(0);
     expect(ask(right, { mode: 'issued', value: 5n }).reason).toBe('ok');
     expect(engine.ticketCache.held).toBe(1);
   });
