@@ -61,6 +61,31 @@ describe('the ring', () => {
     expect(verdict(next, 4n, NOW_NS)).toBe('ok');
   });
 
+  it('fetches at once where an authorizer has a newer secret, and only then', async () => {
+    const { ring } = rig();
+    const fetched = copyOf(threeSecrets(1n, NOW, 3600));
+    ring.take('osd', copyOf(fetched), 0, NOW_NS);
+    let fetches = 0;
+    ring.fetchWith('osd', async () => void fetches++);
+    const authorizerOf = (secretId: bigint, service = 4): Uint8Array => {
+      const { key } = fetched.secrets.get(1n)!;
+      return makeTicket(key, randomBytes, { secretId, service }).authorizer();
+    };
+    const [newer, mds] = [authorizerOf(4n), authorizerOf(4n, 2)];
+    for (const authorizer of [
+      authorizerOf(3n),
+      authorizerOf(1n << 60n),
+      mds,
+      newer.subarray(0, 9),
+    ]) {
+      expect(await ring.catchUp(authorizer)).toBe(false);
+    }
+    expect(fetches).toBe(0);
+    // All who ask together wait for one.
+    expect(await Promise.all([ring.catchUp(newer), ring.catchUp(newer)])).toEqual([true, true]);
+    expect(fetches).toBe(1);
+  });
+
   it('takes a lower max_ver only with a higher auth_epoch', () => {
     const { ring, verdict } = rig();
     const held = copyOf(threeSecrets(7n, NOW, 3600));
