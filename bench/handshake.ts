@@ -68,9 +68,15 @@ function demand(reason: number, expected: number): void {
   if (reason !== expected) throw new Error(`Handshake gave reason ${reason}: expected ${expected}`);
 }
 
-/** Seals as tuned as it opens; the plaintext is wiped. */
-function seal(key: CryptoKey, usage: number, plain: Buffer): Buffer {
-  const sealed = key.type === KEY_TYPE_AES ? aesSeal(key, plain) : aes256kSeal(key, usage, plain);
+/** Seals as tuned as it opens; the plaintext is wiped. Only `aes256k` needs a confounder. */
+export function seal(
+  key: CryptoKey,
+  usage: number,
+  plain: Buffer,
+  confounder?: Uint8Array,
+): Buffer {
+  const sealed =
+    key.type === KEY_TYPE_AES ? aesSeal(key, plain) : aes256kSeal(key, usage, plain, confounder);
   plain.fill(0);
   return sealed;
 }
@@ -80,11 +86,16 @@ function aesSeal(key: CryptoKey, plain: Buffer): Buffer {
   return Buffer.concat([cipher.update(plain), cipher.final()]);
 }
 
-function aes256kSeal(key: CryptoKey, usage: number, plain: Buffer): Buffer {
+function aes256kSeal(
+  key: CryptoKey,
+  usage: number,
+  plain: Buffer,
+  confounder: Uint8Array = randomBytes(16),
+): Buffer {
   const { length } = plain;
   const cut = 16 * (Math.ceil((length + 16) / 16) - 2);
   const padded = Buffer.alloc(cut + 32);
-  randomBytes(16).copy(padded);
+  padded.set(confounder);
   plain.copy(padded, 16);
   const ke = derive(key, usage, 0xaa, 256);
   const cbc = createCipheriv('aes-256-cbc', ke, ZERO_IV).setAutoPadding(false).update(padded);

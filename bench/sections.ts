@@ -2,6 +2,7 @@
 
 import { agree } from './agree.ts';
 import { pairRatios, verifyRatios } from './goals.ts';
+import { issueSection } from './issue.ts';
 import { nativeSection } from './native.ts';
 import { peersSection } from './peers.ts';
 import type { Result } from './report.ts';
@@ -55,6 +56,7 @@ export const SECTIONS: readonly Section[] = [
   verify,
   caps,
   handshake,
+  issueSection,
   peersSection,
   nativeSection,
   scaleSection,

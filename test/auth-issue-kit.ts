@@ -42,6 +42,7 @@ export interface RigOptions {
   readonly ttls?: TicketTtls;
   readonly nowNs?: bigint;
   readonly issuer?: Partial<Issuer>;
+  readonly engine?: Engine;
   readonly keys?: ExchangeKeys;
   readonly seed?: number;
 }
@@ -103,7 +104,7 @@ export class Rig {
     const rng = new Rng(seedOf(options.seed ?? 31));
     const store = options.store ?? new MemoryStore();
     await seedStore(store, options);
-    const engine = await Engine.create({ preset: 'small' });
+    const engine = options.engine ?? (await Engine.create({ preset: 'small' }));
     const keyServer = await KeyServer.open(
       {
         store,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { chart } from '../bench/chart.ts';
 import { goalTable } from '../bench/goals.ts';
+import { compare, makeRequests, openIssuer } from '../bench/issue.ts';
 import { type Corpus, makeCorpus } from '../bench/items.ts';
 import { awaited, measure, ratio } from '../bench/measure.ts';
 import { compile, encodeCorpus } from '../bench/native.ts';
@@ -67,6 +68,22 @@ function swapExpected(given: Uint8Array, expected: Uint8Array, { items }: Corpus
   }
   return bytes;
 }
+
+describe('issuing by hand', () => {
+  it.each(['aes', 'aes256k'] as const)('gives the same bytes, and is caught, %s', async (type) => {
+    const [core, node] = [await openIssuer(type, 'core'), await openIssuer(type, 'node:crypto')];
+    const requests = await makeRequests(core, type, 4);
+    await makeRequests(node, type, 0);
+    expect(await compare(core, node, requests)).toEqual({
+      answers: 16,
+      refused: 8,
+      differences: 0,
+    });
+    // One of them has used some more randomness: no session key is the same any more.
+    await makeRequests(node, type, 0);
+    expect(await compare(core, node, requests)).toMatchObject({ refused: 8, differences: 8 });
+  });
+});
 
 describe('results', () => {
   const machine: Machine = {
