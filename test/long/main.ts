@@ -34,6 +34,11 @@ const FORMS: Readonly<Record<string, LongForm>> = {
     env: { CAPS_PAIRS: '1000000' },
     about: '10^6 caps and requests of each language, beside the twins',
   },
+  tickets: {
+    suite: 'test/auth-issue-time.test.ts',
+    env: { ISSUE_CLIENTS: '10000' },
+    about: '9 simulated days of 10^4 clients that renew, with every boundary and clocks apart',
+  },
   crash: {
     suite: 'test/auth-crash.test.ts',
     env: { CRASH_ROUNDS: '100' },
