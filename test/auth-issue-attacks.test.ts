@@ -3,13 +3,15 @@
 import { describe, expect, test } from 'vitest';
 import { buildAuthorizer, randomU64 } from '../src/cephx/authorizer.ts';
 import { CryptoKey } from '../src/cephx/cryptokey.ts';
-import { Reader } from '../src/cephx/denc.ts';
+import { DecodeError, decode, Reader } from '../src/cephx/denc.ts';
 import {
   decodeResponseHeader,
+  decodeServerChallenge,
   GET_PRINCIPAL_SESSION_KEY,
   GET_ROTATING_KEY,
 } from '../src/cephx/protocol.ts';
 import {
+  openRotatingSecrets,
   openServiceTicket,
   openTicketReply,
   type ServiceTicketGrant,
@@ -22,10 +24,12 @@ import {
   CONTEXT,
   helloBytes,
   logIn,
+  readLogin,
   requestBytes,
 } from './auth-issue-client.ts';
 import { BOTH_CIPHERS, entity, freshKey, Rig } from './auth-issue-kit.ts';
 import { Rng, seedOf } from './rng.ts';
+import { toHex } from './twin/load.ts';
 import { twinSealer } from './twin/sealer.ts';
 
 const rng = new Rng(seedOf(61));
@@ -130,6 +134,37 @@ describe.each(TYPES)('%s', (type) => {
       twinSealer.open(key, 0x20, payload.subarray(10))?.subarray(1, 9).join();
     expect(opens(eve)).toBe('85,170,38,136,173,156,0,255');
     expect(opens(john)).not.toBe('85,170,38,136,173,156,0,255');
+  });
+
+  test('0x0400 with a hello token, fresh or sniffed, is no sealed byte to a client', async () => {
+    const { rig, john, eve } = await rigOf(type);
+    const { handler } = rig;
+    const sniffed = handler.helloWithToken(helloBytes('osd.0'))!;
+    const server = decode(decodeServerChallenge, sniffed.payload, 'reject');
+    const bytes = authenticateBytes(john, server, rng);
+    const daemon = readLogin(await handler.request(bytes, sniffed.token, CONTEXT), john);
+    expect(daemon.status).toBe(0);
+    const client = await logIn(handler, rng, 'client.john', john);
+    const fresh = () => handler.helloWithToken(helloBytes('osd.0'))!.token;
+    for (const token of [fresh(), sniffed.token, undefined]) {
+      for (const authorizer of [
+        new Uint8Array(0),
+        authorizerOf(client.auth, client.globalId, rng),
+        authorizerOf(osdOf(client.services), client.globalId, rng),
+        authorizerOf(osdOf(daemon.services), daemon.globalId, rng),
+      ]) {
+        const asked = requestBytes(GET_ROTATING_KEY, authorizer);
+        const { payload } = await handler.request(asked, token, CONTEXT);
+        expect(toHex(payload)).toBe('0004f3ffffff');
+      }
+    }
+    // Another daemon is answered as itself, whatever name the token bears.
+    const other = await logIn(handler, rng, 'osd.1', eve);
+    const own = requestBytes(GET_ROTATING_KEY, authorizerOf(other.auth, other.globalId, rng));
+    const { payload } = await handler.request(own, fresh(), CONTEXT);
+    const sealed = payload.subarray(6);
+    expect(openRotatingSecrets(twinSealer, eve, sealed).secrets.size).toBe(3);
+    expect(() => openRotatingSecrets(twinSealer, john, sealed)).toThrow(DecodeError);
   });
 
   test('the proof of one challenge is none for another, nor for another name', async () => {
