@@ -127,7 +127,7 @@ describe('guard rails', () => {
   const rm = { prefix: 'auth rm', entity: 'client.admin' };
   const less = `[client.admin]\n\tkey = ${KEY}\n\tcaps mon = "allow r"\n`;
 
-  it('the real monitor lets everybody lock everybody out', async () => {
+  it('without them everybody locks everybody out, as with the real monitor', async () => {
     for (const [cmd, input] of [
       [caps, ''],
       [rm, ''],
