@@ -116,12 +116,16 @@ describe.each(TYPES)('%s', (type) => {
     const { payload } = await ask(rig, GET_PRINCIPAL_SESSION_KEY, authorizer);
     // Every sealed part of the reply, put where the authorizer has its own.
     const partA = authorizer.subarray(0, 30 + login.auth.blob.blob.length - 4);
+    let reflections = 0;
     for (let at = 6; at + 60 < payload.length; at += 1) {
       const length = new Reader(payload.subarray(at)).u32();
       if (length < 16 || length > payload.length - at - 4) continue;
+      reflections += 1;
       const reflected = Uint8Array.from([...partA, ...payload.subarray(at, at + 4 + length)]);
       expect((await ask(rig, GET_PRINCIPAL_SESSION_KEY, reflected)).status).toBe(EACCES);
     }
+    // At least the sealed session key of each of four tickets.
+    expect(reflections).toBeGreaterThanOrEqual(4);
   });
 
   test("0x0400 with another daemon's ticket does not open under one's own key", async () => {
