@@ -2,6 +2,7 @@
 
 import { agree } from './agree.ts';
 import { pairRatios, verifyRatios } from './goals.ts';
+import { httpSection } from './http.ts';
 import { issueSection } from './issue.ts';
 import { nativeSection } from './native.ts';
 import { peersSection } from './peers.ts';
@@ -60,4 +61,5 @@ export const SECTIONS: readonly Section[] = [
   peersSection,
   nativeSection,
   scaleSection,
+  httpSection,
 ];

@@ -67,8 +67,9 @@ export function makeChallengeState(
   body.set(fields.instance, 9);
   view.setBigUint64(9 + INSTANCE_LEN, fields.serial, true);
   body.set(salt, 17 + INSTANCE_LEN);
-  const token = seal(keys.current, LABEL_STATE, binding, body);
-  return { token, challenge: deriveChallenge(keys.current, binding, body) };
+  const bound = boundTo(binding);
+  const token = seal(keys.current, LABEL_STATE, bound, body);
+  return { token, challenge: deriveChallenge(keys.current, bound, body) };
 }
 
 /** The content of a `challenge_state` if it is ours and bound to just this; else undefined. */
@@ -77,7 +78,8 @@ export function readChallengeState(
   binding: Binding,
   token: string,
 ): ChallengeState | undefined {
-  const opened = open(keys, LABEL_STATE, binding, token, STATE_LEN);
+  const bound = boundTo(binding);
+  const opened = open(keys, LABEL_STATE, bound, token, STATE_LEN);
   if (opened === undefined) return undefined;
   const { key, body } = opened;
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
@@ -85,7 +87,7 @@ export function readChallengeState(
     issuedNs: view.getBigUint64(1, true),
     instance: body.slice(9, 9 + INSTANCE_LEN),
     serial: view.getBigUint64(9 + INSTANCE_LEN, true),
-    challenge: deriveChallenge(key, binding, body),
+    challenge: deriveChallenge(key, bound, body),
   };
 }
 
@@ -96,12 +98,12 @@ export function makeReceipt(keys: StateKeys, binding: Binding, receipt: Receipt)
   view.setUint8(0, TOKEN_VERSION);
   view.setUint8(1, RECEIPT_MODES.indexOf(receipt.mode));
   view.setBigUint64(2, receipt.answeredNs, true);
-  return seal(keys.current, LABEL_RECEIPT, binding, body);
+  return seal(keys.current, LABEL_RECEIPT, boundTo(binding), body);
 }
 
 /** The content of a `receipt` if it is ours and bound to just this; else undefined. */
 export function readReceipt(keys: StateKeys, binding: Binding, token: string): Receipt | undefined {
-  const opened = open(keys, LABEL_RECEIPT, binding, token, RECEIPT_LEN);
+  const opened = open(keys, LABEL_RECEIPT, boundTo(binding), token, RECEIPT_LEN);
   if (opened === undefined) return undefined;
   const view = new DataView(opened.body.buffer, opened.body.byteOffset);
   return {
@@ -110,17 +112,17 @@ export function readReceipt(keys: StateKeys, binding: Binding, token: string): R
   };
 }
 
-function seal(key: Uint8Array, label: string, binding: Binding, body: Uint8Array): string {
+function seal(key: Uint8Array, label: string, bound: Uint8Array, body: Uint8Array): string {
   const token = new Uint8Array(body.length + MAC_LEN);
   token.set(body);
-  token.set(mac(key, label, binding, body), body.length);
+  token.set(mac(key, label, bound, body), body.length);
   return encodeBase64(token);
 }
 
 function open(
   keys: StateKeys,
   label: string,
-  binding: Binding,
+  bound: Uint8Array,
   token: string,
   bodyLen: number,
 ): { key: Uint8Array; body: Uint8Array } | undefined {
@@ -129,42 +131,62 @@ function open(
   const body = bytes.subarray(0, bodyLen);
   const given = bytes.subarray(bodyLen);
   for (const key of [keys.current, keys.previous]) {
-    if (key === undefined || !equalBytes(given, mac(key, label, binding, body))) continue;
+    if (key === undefined || !equalBytes(given, mac(key, label, bound, body))) continue;
     return body[0] === TOKEN_VERSION ? { key, body } : undefined;
   }
   return undefined;
 }
 
-function deriveChallenge(key: Uint8Array, binding: Binding, body: Uint8Array): bigint {
-  const digest = mac(key, LABEL_CHALLENGE, binding, body);
+function deriveChallenge(key: Uint8Array, bound: Uint8Array, body: Uint8Array): bigint {
+  const digest = mac(key, LABEL_CHALLENGE, bound, body);
   return new DataView(digest.buffer, digest.byteOffset).getBigUint64(0, true);
 }
 
-/** HMAC over parts that each carry their length: no two bindings give the same bytes. */
-function mac(key: Uint8Array, label: string, binding: Binding, body: Uint8Array): Uint8Array {
-  const { connection, peer } = binding;
-  const service = new Uint8Array(4);
-  new DataView(service.buffer).setUint32(0, binding.service, true);
-  const parts = [
-    utf8.encode(label),
-    service,
-    utf8.encode(binding.caller),
+/** A binding as it goes into a MAC: no two of them give the same bytes. */
+function boundTo({ service, caller, connection, peer, partA }: Binding): Uint8Array {
+  const serviceBytes = new Uint8Array(4);
+  new DataView(serviceBytes.buffer).setUint32(0, service, true);
+  return lengthened([
+    serviceBytes,
+    utf8.encode(caller),
     // Absent and empty differ.
     connection === undefined ? ABSENT : utf8.encode(`=${connection}`),
     peer === undefined ? ABSENT : peer.bytes,
-    sha256(binding.partA),
-    body,
-  ];
+    sha256(partA),
+  ]);
+}
+
+function mac(key: Uint8Array, label: string, bound: Uint8Array, body: Uint8Array): Uint8Array {
+  return keyed(key)
+    .clone()
+    .update(lengthened([utf8.encode(label)]))
+    .update(bound)
+    .update(lengthened([body]))
+    .digest();
+}
+
+/** HMAC under a key, with the key's two blocks hashed. There are two keys at a time. */
+function keyed(key: Uint8Array): ReturnType<typeof hmac.create> {
+  let prepared = keyedBy.get(key);
+  if (prepared === undefined) {
+    prepared = hmac.create(sha256, key);
+    keyedBy.set(key, prepared);
+  }
+  return prepared;
+}
+
+/** The parts, each behind its length. */
+function lengthened(parts: readonly Uint8Array[]): Uint8Array {
   const length = parts.reduce((sum, part) => sum + 4 + part.length, 0);
-  const message = new Uint8Array(length);
-  const view = new DataView(message.buffer);
+  const bytes = new Uint8Array(length);
+  const view = new DataView(bytes.buffer);
   let at = 0;
   for (const part of parts) {
     view.setUint32(at, part.length, true);
-    message.set(part, at + 4);
+    bytes.set(part, at + 4);
     at += 4 + part.length;
   }
-  return hmac(sha256, key, message);
+  return bytes;
 }
 
 /** Length of the random name of a process, in bytes. */
@@ -184,3 +206,4 @@ const LABEL_RECEIPT = 'cephgate receipt v1';
 const RECEIPT_MODES: readonly ReceiptMode[] = ['state', 'expected'];
 const ABSENT = new Uint8Array(0);
 const utf8 = new TextEncoder();
+const keyedBy = new WeakMap<Uint8Array, ReturnType<typeof hmac.create>>();
