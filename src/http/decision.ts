@@ -80,9 +80,9 @@ export function ending(
   snapshot?: bigint,
 ): { readonly snapshot: string; readonly decision_id: string; readonly stale?: true } {
   // Cluster or store are away: what was good when they were last heard of is good still.
-  const nowNs = deps.clock();
-  const isOld = snapshot !== undefined && deps.users?.isStale(nowNs) === true;
-  const isAway = isOld || isStale(deps) || deps.ring.stale?.(nowNs).includes(service) === true;
+  const isOld = snapshot !== undefined && deps.users?.isStale(deps.clock()) === true;
+  const isLate = (): boolean => deps.ring.stale?.(deps.clock()).includes(service) === true;
+  const isAway = isOld || isStale(deps) || isLate();
   return {
     snapshot: (snapshot ?? deps.ring.snapshot).toString(),
     decision_id: id,
