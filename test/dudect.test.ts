@@ -130,7 +130,9 @@ describe.runIf(here)(`constant time, ${SECONDS} s, |t| < ${T_MAX} (seed ${seed})
     const ask = (authorizer: Uint8Array): Verdict =>
       engine.verify({ service: OSD, authorizer, challenge: OFF[0] }, HOST);
     expect(known.good.length).toBe(LENGTH);
-    expect(ask(known.good).decision).toBe(true);
+    const challenge = { mode: 'issued', value: known.challenge } as const;
+    const good = engine.verify({ service: OSD, authorizer: known.good, challenge }, HOST);
+    expect(good.decision).toBe(true);
     for (const failure of PART_FAILURES) {
       const { hits } = engine.ticketCache;
       const verdict = ask(known.failing(failure));

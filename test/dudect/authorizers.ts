@@ -25,11 +25,16 @@ const ENVELOPE_LEN = 9;
 export const PART_FAILURES = ['part padding', 'part magic', 'part b'] as const;
 export type PartFailure = (typeof PART_FAILURES)[number];
 
-/** A ticket of one client: a good authorizer, and others with the same blob that fail in part b. */
-export function shown(
-  rng: Rng,
-  secret: Uint8Array,
-): { good: Uint8Array; failing(failure: PartFailure): Uint8Array } {
+/** A ticket of one client. */
+export interface Shown {
+  /** An authorizer that answers `challenge`. */
+  readonly good: Uint8Array;
+  readonly challenge: bigint;
+  /** Another one with the same blob, that fails in part b. */
+  failing(failure: PartFailure): Uint8Array;
+}
+
+export function shown(rng: Rng, secret: Uint8Array): Shown {
   const globalId = rng.u64();
   const sessionKey = new CryptoKey(1, { seconds: SECONDS, nanoseconds: 0 }, rng.bytes(16));
   const blob = encrypt(secret, pad(makeTicket(rng, sessionKey, globalId, false)));
@@ -46,7 +51,9 @@ export function shown(
     if (failure === 'part b') sealed.set(rng.bytes(16), sealed.length - 16);
     return withPart(sealed);
   };
-  return { good: withPart(encrypt(sessionKey.secret, pad(makeAuthorize(rng)))), failing };
+  const challenge = rng.u64();
+  const good = withPart(encrypt(sessionKey.secret, pad(makeAuthorize(rng, challenge))));
+  return { good, challenge, failing };
 }
 
 /** An authorizer for service osd, sealed with `aes`, that fails in one place only. */
@@ -85,9 +92,11 @@ function makeTicket(
   return envelope(encode(encodeServiceTicketInfo, { ticket, sessionKey }));
 }
 
-function makeAuthorize(rng: Rng): Uint8Array {
+function makeAuthorize(rng: Rng, challenge?: bigint): Uint8Array {
   const out = new Writer();
-  out.u8(2).u64(rng.u64()).u8(0).u64(0n);
+  out.u8(2).u64(rng.u64());
+  if (challenge === undefined) out.u8(0).u64(0n);
+  else out.u8(1).u64(BigInt.asUintN(64, challenge + 1n));
   return envelope(out.finish());
 }
 
