@@ -221,6 +221,7 @@ class Passing implements Store {
   list: Store['list'] = (...args) => this.store.list(...args);
   watch: Store['watch'] = (...args) => this.store.watch(...args);
   lease: Store['lease'] = (...args) => this.store.lease(...args);
+  leases: Store['leases'] = (...args) => this.store.leases(...args);
   close: Store['close'] = () => this.store.close();
   commit: Store['commit'] = (...args) => this.store.commit(...args);
 }

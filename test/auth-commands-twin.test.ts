@@ -129,6 +129,7 @@ class Interleaved {
   list: Store['list'] = (...args) => this.#store.list(...args);
   watch: Store['watch'] = (...args) => this.#store.watch(...args);
   lease: Store['lease'] = (...args) => this.#store.lease(...args);
+  leases: Store['leases'] = (...args) => this.#store.leases(...args);
   close: Store['close'] = () => this.#store.close();
   commit: Store['commit'] = async (...args) => {
     const outcome = await this.#store.commit(...args);

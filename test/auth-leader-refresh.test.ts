@@ -73,6 +73,7 @@ describe('an issuer that is behind', () => {
       list: store.list.bind(store),
       commit: store.commit.bind(store),
       lease: store.lease.bind(store),
+      leases: store.leases.bind(store),
       close: async () => undefined,
     };
     const watch = () => {

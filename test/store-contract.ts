@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Store, WatchEvent } from '../src/store/store.ts';
 import {
   KEY_LEN_MAX,
+  LEASE_NOTE_LEN_MAX,
   TRANSACTION_BYTES_MAX,
   TRANSACTION_OPERATIONS_MAX,
 } from '../src/store/store.ts';
@@ -272,6 +273,49 @@ export function storeContract(
       expect(second!.fencing).toBeGreaterThan(other!.fencing);
       await first!.release(CALL);
       expect(await holds('rotation', second!.fencing)).toBe(true);
+    });
+
+    it('shows what is noted on those that are held, and tells no watch of it', async () => {
+      const watch = store.watch((await store.get(bytes('a'), CALL)).snapshot);
+      const told = take(watch, Number.POSITIVE_INFINITY);
+      const shown = async (prefix: string) =>
+        (await store.leases(prefix, CALL)).map(({ name, note }) => [name, text(note)]);
+      const [b, a] = [
+        await store.lease('x/b', 60_000, CALL),
+        await store.lease('x/a', 60_000, CALL),
+      ];
+      const other = await store.lease('y', 60_000, CALL);
+      expect(await shown('x/')).toEqual([
+        ['x/a', ''],
+        ['x/b', ''],
+      ]);
+      expect(await b!.renew(CALL, bytes('one'))).toBe(true);
+      expect(await b!.renew(CALL, bytes('two'))).toBe(true);
+      expect(await b!.renew(CALL)).toBe(true);
+      expect(await other!.renew(CALL, bytes('else'))).toBe(true);
+      expect(await shown('x/')).toEqual([
+        ['x/a', ''],
+        ['x/b', 'two'],
+      ]);
+      const [, held] = await store.leases('x/', CALL);
+      expect([held!.fencing, await holds('x/b', b!.fencing)]).toEqual([b!.fencing, true]);
+      await a!.release(CALL);
+      expect([await a!.renew(CALL, bytes('late')), await shown('')]).toEqual([
+        false,
+        [
+          ['x/b', 'two'],
+          ['y', 'else'],
+        ],
+      ]);
+      const long = new Uint8Array(LEASE_NOTE_LEN_MAX + 1);
+      await expect(b!.renew(CALL, long)).rejects.toThrow(RangeError);
+      // Its one commit is that of `holds`.
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      watch.close();
+      const events = (await told).filter(
+        (event) => event.type !== 'transaction' || event.changes.length > 0,
+      );
+      expect(events.map(({ type }) => type)).toEqual(['transaction']);
     });
 
     // The time between two calls counts here, which a busy machine can stretch.

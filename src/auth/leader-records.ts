@@ -1,17 +1,18 @@
 /**
  * What instances that share a store tell each other about rotation:
  *
- *   rotation/instance/ID    how far an instance has come, and its clock
  *   rotation/ready/SERVICE  the newest secret that every live instance knows
  *   rotation/ask/ID         somebody asks the leader for a turn
+ *   note of the lease       how far an instance has come, and its clock
+ *     instance/ID
  */
 
 import { StoreError } from '../errors.ts';
 import type { RecordKind } from '../store/records.ts';
 import { ValueReader, ValueWriter } from '../store/value.ts';
 
-/** The id is the instance's own, random at each start. */
-export interface InstanceRecord {
+/** What an instance notes on its lease. */
+export interface InstanceNote {
   /** All rings as of this snapshot are in its engine. */
   readonly snapshot: bigint;
   /** Its clock when it wrote this, nanoseconds since 1970. */
@@ -32,7 +33,7 @@ export interface AskRecord {
   readonly state: 'asked' | 'done' | 'refused';
 }
 
-export const INSTANCES: RecordKind<string, InstanceRecord> = kind({
+export const NOTES: Codec<InstanceNote> = codec({
   name: 'instance',
   write: (out, record) => void out.u64(record.snapshot).u64(record.clockNs),
   read: (reader) => ({ snapshot: reader.u64(), clockNs: reader.u64() }),
@@ -60,7 +61,7 @@ export const ASKS: RecordKind<string, AskRecord> = kind({
   },
 });
 
-/** All of these keys begin with it: of no meaning to instances that start later. */
+/** The keys of all records begin with it: of no meaning to instances that start later. */
 export const INSTANCE_RECORDS: Uint8Array = new TextEncoder().encode('rotation/');
 
 interface Parts<T> {
@@ -69,11 +70,13 @@ interface Parts<T> {
   readonly read: (reader: ValueReader, fail: (why: string) => StoreError) => T;
 }
 
-function kind<T>({ name, write, read }: Parts<T>): RecordKind<string, T> {
-  const prefix = `rotation/${name}/`;
-  const fail = (why: string) =>
-    new StoreError('store.content', `cannot read ${name} of rotation: ${why}`);
+type Codec<T> = Pick<RecordKind<string, T>, 'encode' | 'decode'>;
+
+function kind<T>(parts: Parts<T>): RecordKind<string, T> {
+  const prefix = `rotation/${parts.name}/`;
+  const fail = failureOf(parts.name);
   return {
+    ...codec(parts),
     prefix: new TextEncoder().encode(prefix),
     key: (id) => new TextEncoder().encode(prefix + id),
     id: (key) => {
@@ -81,6 +84,12 @@ function kind<T>({ name, write, read }: Parts<T>): RecordKind<string, T> {
       if (!text.startsWith(prefix)) throw fail(`no such key is known, "${text}"`);
       return text.slice(prefix.length);
     },
+  };
+}
+
+function codec<T>({ name, write, read }: Parts<T>): Codec<T> {
+  const fail = failureOf(name);
+  return {
     encode: (record) => {
       const out = new ValueWriter(VERSION);
       write(out, record);
@@ -97,6 +106,10 @@ function kind<T>({ name, write, read }: Parts<T>): RecordKind<string, T> {
       return record;
     },
   };
+}
+
+function failureOf(name: string): (why: string) => StoreError {
+  return (why) => new StoreError('store.content', `cannot read ${name} of rotation: ${why}`);
 }
 
 const VERSION = 1;

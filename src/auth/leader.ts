@@ -11,14 +11,8 @@ import { ROTATING, type RotatingRecord } from '../store/records.ts';
 import type { Compare, Lease, Put, Store } from '../store/store.ts';
 import { type Cipher, readCiphers } from './cipherpolicy.ts';
 import { ROTATING_SERVICES, type RotatingService, WIPED_SERVICES } from './keyserver.ts';
-import {
-  INSTANCE_TTL_MS,
-  type Listed,
-  leaseName,
-  listAll,
-  type RotationInstance,
-} from './leader-instance.ts';
-import { ASKS, type AskRecord, INSTANCES, READY } from './leader-records.ts';
+import { listAll, listNotes, type RotationInstance } from './leader-instance.ts';
+import { ASKS, type AskRecord, READY } from './leader-records.ts';
 import { isDue, NO_SECRETS, rotated, withNext } from './rotation.ts';
 import { commitIf, type Read, readRecord, STORE_TIMEOUT_MS } from './storecalls.ts';
 
@@ -39,6 +33,7 @@ export class RotationLeader {
   #heardNs: bigint | undefined;
   readonly #answered = new Map<string, bigint>();
   #lease: Lease | undefined;
+  #lookedNs: bigint | undefined;
 
   constructor(options: LeaderOptions) {
     this.#options = options;
@@ -50,20 +45,28 @@ export class RotationLeader {
 
   /** One round: leads if nobody does, and does what is due. Throws StoreError. */
   async step(): Promise<void> {
-    const { store } = this.#options;
     if (this.#lease !== undefined && !(await this.#lease.renew(CALL))) this.#lease = undefined;
-    this.#lease ??= await store.lease(LEASE, LEADER_TTL_MS, CALL);
+    this.#lease ??= await this.#takeLease();
     if (this.#lease === undefined) return;
-    this.#hear(await listAll(store, INSTANCES));
+    await this.#hear();
     for (const service of ROTATING_SERVICES) await this.#keepRing(service);
     await this.#answerAsks();
-    for (const service of ROTATING_SERVICES) await this.#makeReady(service);
+    await this.#makeReady();
   }
 
   /** Lets another one lead. */
   async close(): Promise<void> {
     await this.#lease?.release(CALL);
     this.#lease = undefined;
+  }
+
+  /** Of many that do not lead, not each asks in each round. */
+  async #takeLease(): Promise<Lease | undefined> {
+    const { store, mono } = this.#options;
+    const nowNs = mono();
+    if (this.#lookedNs !== undefined && nowNs - this.#lookedNs < LOOK_EVERY_NS) return undefined;
+    this.#lookedNs = nowNs;
+    return await store.lease(LEASE, LEADER_TTL_MS, CALL);
   }
 
   /** Makes a ring that is missing, turns one that is due. */
@@ -115,50 +118,48 @@ export class RotationLeader {
     return middle > CLOCK_OFF_NS || middle < -CLOCK_OFF_NS;
   }
 
-  /** Notes clocks of which we saw the time come: an old record says nothing about its clock. */
-  #hear({ records }: Listed): void {
-    const nowNs = this.#options.mono();
+  /** Notes clocks of which we saw the time come: an old note says nothing about its clock. */
+  async #hear(): Promise<void> {
+    const { store, mono } = this.#options;
+    const sinceNs = this.#heardNs === undefined ? undefined : mono() - this.#heardNs;
+    if (sinceNs !== undefined && sinceNs < HEAR_EVERY_NS) return;
+    const notes = await listNotes(store);
+    const nowNs = mono();
     const isLate = this.#heardNs === undefined || nowNs - this.#heardNs > HEARING_NS;
     this.#heardNs = nowNs;
-    for (const { id, entry } of records) {
+    for (const { id, note } of notes) {
       const before = this.#clocks.get(id);
-      if (before?.revision === entry.revision) continue;
-      const { clockNs } = INSTANCES.decode(entry.value);
-      const startNs = isLate ? before?.startNs : clockNs - nowNs;
-      this.#clocks.set(id, { revision: entry.revision, startNs });
+      const clockNs = note?.clockNs;
+      if (before !== undefined && before.clockNs === clockNs) continue;
+      const isHeard = !isLate && clockNs !== undefined;
+      this.#clocks.set(id, { clockNs, startNs: isHeard ? clockNs - nowNs : before?.startNs });
     }
-    const ids = new Set(records.map(({ id }) => id));
+    const ids = new Set(notes.map(({ id }) => id));
     for (const id of this.#clocks.keys()) if (!ids.has(id)) this.#clocks.delete(id);
   }
 
-  /** Lets a ring seal with its new secrets once every live instance has them. */
-  async #makeReady(service: RotatingService): Promise<void> {
+  /** Lets rings seal with their new secrets once every live instance has them. */
+  async #makeReady(): Promise<void> {
     const { store } = this.#options;
-    const ring = await readRecord(store, ROTATING, service);
-    const ready = await readRecord(store, READY, service);
-    if (ring.record === undefined || !('key' in ring.compare)) return;
-    wipeKeys(ring.record);
-    const { secretIdMax } = ring.record;
-    const { revision } = ring.compare;
-    if (revision === 'absent' || (ready.record?.secretId ?? 0n) >= secretIdMax) return;
-    // After the ring was read: whoever registers later reads this ring or a newer one.
-    for (const { id, entry } of (await listAll(store, INSTANCES)).records) {
-      if (INSTANCES.decode(entry.value).snapshot >= revision) continue;
-      if (!(await this.#isGone(id, entry.revision))) return;
+    const waiting: Waiting[] = [];
+    for (const service of ROTATING_SERVICES) {
+      const ring = await readRecord(store, ROTATING, service);
+      const ready = await readRecord(store, READY, service);
+      if (ring.record === undefined || !('key' in ring.compare)) continue;
+      wipeKeys(ring.record);
+      const { secretIdMax: secretId } = ring.record;
+      const { revision } = ring.compare;
+      if (revision === 'absent' || (ready.record?.secretId ?? 0n) >= secretId) continue;
+      waiting.push({ service, secretId, revision, compares: [ring.compare, ready.compare] });
     }
-    const value = READY.encode({ secretId: secretIdMax });
-    await this.#commit([ring.compare, ready.compare], [{ key: READY.key(service), value }]);
-  }
-
-  /** Whether an instance's lease has ended; its record goes too then. */
-  async #isGone(id: string, revision: bigint): Promise<boolean> {
-    const { store } = this.#options;
-    const lease = await store.lease(leaseName(id), INSTANCE_TTL_MS, CALL);
-    if (lease === undefined) return false;
-    const key = INSTANCES.key(id);
-    const deleted = await commitIf(store, [{ key, revision }], [], [key]);
-    await lease.release(CALL);
-    return deleted;
+    if (waiting.length === 0) return;
+    // After the rings were read: whoever registers later reads these rings or newer ones.
+    const known = (await listNotes(store)).map(({ note }) => note?.snapshot ?? 0n);
+    for (const { service, secretId, revision, compares } of waiting) {
+      if (known.some((snapshot) => snapshot < revision)) continue;
+      const value = READY.encode({ secretId });
+      await this.#commit(compares, [{ key: READY.key(service), value }]);
+    }
   }
 
   async #answerAsks(): Promise<void> {
@@ -225,8 +226,17 @@ export class RotationLeader {
   }
 }
 
-interface HeardClock {
+/** A ring whose newest secret may not seal yet. */
+interface Waiting {
+  readonly service: RotatingService;
+  readonly secretId: bigint;
   readonly revision: bigint;
+  readonly compares: readonly Compare[];
+}
+
+interface HeardClock {
+  /** What it told last; undefined if it has told nothing. */
+  readonly clockNs: bigint | undefined;
   /** What it showed when our monotonic clock was 0; undefined until it is heard again. */
   readonly startNs: bigint | undefined;
 }
@@ -242,7 +252,10 @@ function wipeKeys(...rings: readonly RotatingRecord[]): void {
 const CALL = { timeoutMs: STORE_TIMEOUT_MS };
 const LEASE = 'rotation';
 export const LEADER_TTL_MS = 6_000;
+/** How soon a leader that is gone is missed, beside its lease. */
+const LOOK_EVERY_NS = 2_000_000_000n;
 const CLOCK_OFF_NS = 60_000_000_000n;
-/** A record that came within so long says its clock well enough. */
+const HEAR_EVERY_NS = 3_000_000_000n;
+/** A note that came within so long says its clock well enough. */
 const HEARING_NS = 20_000_000_000n;
 const ANSWER_KEPT_NS = 60_000_000_000n;

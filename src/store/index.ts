@@ -30,6 +30,7 @@ export type * from './store.ts';
 export {
   KEY_LEN_MAX,
   LEASE_NAME_LEN_MAX,
+  LEASE_NOTE_LEN_MAX,
   LEASE_TTL_MAX_MS,
   PAGE_ENTRIES_MAX,
   REQUEST_ID_LEN,

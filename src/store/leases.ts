@@ -3,8 +3,16 @@
  * numbers are snapshots, which the store never gives twice, not even after a restart.
  */
 
+import type { HeldLease } from './store.ts';
+
+interface Running {
+  readonly fencing: bigint;
+  readonly endMs: number;
+  readonly note: Uint8Array;
+}
+
 export class Leases {
-  readonly #held = new Map<string, { fencing: bigint; endMs: number }>();
+  readonly #held = new Map<string, Running>();
   readonly #now: () => number;
 
   /** @param now milliseconds of a clock that never goes back */
@@ -21,20 +29,34 @@ export class Leases {
   }
 
   take(name: string, fencing: bigint, ttlMs: number): void {
-    this.#held.set(name, { fencing, endMs: this.#now() + ttlMs });
+    this.#held.set(name, { fencing, endMs: this.#now() + ttlMs, note: new Uint8Array() });
   }
 
-  renew(name: string, fencing: bigint, ttlMs: number): boolean {
-    if (!this.holds(name, fencing)) return false;
-    this.take(name, fencing, ttlMs);
+  /** A note of undefined leaves the one that is there. */
+  renew(name: string, fencing: bigint, ttlMs: number, note: Uint8Array | undefined): boolean {
+    const lease = this.#running(name);
+    if (lease?.fencing !== fencing) return false;
+    const kept = note === undefined ? lease.note : new Uint8Array(note);
+    this.#held.set(name, { fencing, endMs: this.#now() + ttlMs, note: kept });
     return true;
+  }
+
+  list(prefix: string): HeldLease[] {
+    return [...this.#held.keys()]
+      .filter((name) => name.startsWith(prefix))
+      .sort()
+      .flatMap((name) => {
+        const lease = this.#running(name);
+        if (lease === undefined) return [];
+        return [{ name, fencing: lease.fencing, note: new Uint8Array(lease.note) }];
+      });
   }
 
   release(name: string, fencing: bigint): void {
     if (this.holds(name, fencing)) this.#held.delete(name);
   }
 
-  #running(name: string): { fencing: bigint; endMs: number } | undefined {
+  #running(name: string): Running | undefined {
     const lease = this.#held.get(name);
     if (lease === undefined || this.#now() < lease.endMs) return lease;
     this.#held.delete(name);

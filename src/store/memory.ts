@@ -11,6 +11,7 @@ import {
   type CallOptions,
   type Compare,
   type Entry,
+  type HeldLease,
   type Lease,
   type ListOptions,
   type Outcome,
@@ -28,6 +29,7 @@ import {
   checkKey,
   checkLease,
   checkList,
+  checkNote,
   checkSnapshot,
   checkTransaction,
 } from './transaction.ts';
@@ -147,16 +149,23 @@ export class MemoryStore implements Store {
     return {
       name,
       fencing,
-      renew: async (call) => {
+      renew: async (call, note) => {
         checkCall(call);
+        if (note !== undefined) checkNote(note);
         this.#checkOpen();
-        return this.#leases.renew(name, fencing, ttlMs);
+        return this.#leases.renew(name, fencing, ttlMs, note);
       },
       release: async (call) => {
         checkCall(call);
         this.#leases.release(name, fencing);
       },
     };
+  }
+
+  async leases(prefix: string, options: CallOptions): Promise<readonly HeldLease[]> {
+    checkCall(options);
+    this.#checkOpen();
+    return this.#leases.list(prefix);
   }
 
   async close(): Promise<void> {

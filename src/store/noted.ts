@@ -2,6 +2,7 @@
 
 import type {
   CallOptions,
+  HeldLease,
   Lease,
   ListOptions,
   Outcome,
@@ -45,6 +46,10 @@ export class NotedStore implements Store {
 
   lease(name: string, ttlMs: number, options: CallOptions): Promise<Lease | undefined> {
     return this.#store.lease(name, ttlMs, options);
+  }
+
+  leases(prefix: string, options: CallOptions): Promise<readonly HeldLease[]> {
+    return this.#store.leases(prefix, options);
   }
 
   close(): Promise<void> {

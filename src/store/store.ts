@@ -121,9 +121,20 @@ export interface Lease {
   readonly name: string;
   /** Greater than the number of every lease before it, of any name. */
   readonly fencing: bigint;
-  /** False when the lease was lost: it does not come back. */
-  renew(options: CallOptions): Promise<boolean>;
+  /**
+   * False when the lease was lost: it does not come back. A note of at most LEASE_NOTE_LEN_MAX
+   * bytes replaces the one before, for all who ask for `leases`.
+   */
+  renew(options: CallOptions, note?: Uint8Array): Promise<boolean>;
   release(options: CallOptions): Promise<void>;
+}
+
+/** A lease as others see it. */
+export interface HeldLease {
+  readonly name: string;
+  readonly fencing: bigint;
+  /** What its holder noted last; empty if nothing was. */
+  readonly note: Uint8Array;
 }
 
 export interface Store {
@@ -136,6 +147,11 @@ export interface Store {
   watch(fromSnapshot: bigint): Watch;
   /** Undefined while another lease of that name runs. */
   lease(name: string, ttlMs: number, options: CallOptions): Promise<Lease | undefined>;
+  /**
+   * The leases that are held now and whose names begin so, in the order of their names. They and
+   * their notes are in no snapshot, and no watch tells of them: what many say often is said here.
+   */
+  leases(prefix: string, options: CallOptions): Promise<readonly HeldLease[]>;
   close(): Promise<void>;
 }
 
@@ -146,4 +162,5 @@ export const TRANSACTION_BYTES_MAX = 1_048_576;
 export const REQUEST_ID_LEN = 16;
 export const REQUESTS_KEPT = 4096;
 export const LEASE_NAME_LEN_MAX = 128;
+export const LEASE_NOTE_LEN_MAX = 1024;
 export const LEASE_TTL_MAX_MS = 86_400_000;

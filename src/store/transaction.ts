@@ -7,6 +7,7 @@ import {
   type Compare,
   KEY_LEN_MAX,
   LEASE_NAME_LEN_MAX,
+  LEASE_NOTE_LEN_MAX,
   LEASE_TTL_MAX_MS,
   type ListOptions,
   PAGE_ENTRIES_MAX,
@@ -103,6 +104,13 @@ export function checkLease(name: string, ttlMs: number, options: CallOptions): v
   }
   if (!(ttlMs > 0 && ttlMs <= LEASE_TTL_MAX_MS)) {
     throw new RangeError(`"ttlMs" is ${ttlMs}: expected more than 0, at most ${LEASE_TTL_MAX_MS}`);
+  }
+}
+
+export function checkNote(note: Uint8Array): void {
+  checkBytes(note, 'note');
+  if (note.length > LEASE_NOTE_LEN_MAX) {
+    throw new RangeError(`"note" has ${note.length} bytes: expected ${LEASE_NOTE_LEN_MAX} at most`);
   }
 }
 

@@ -8,6 +8,7 @@ import { StoreError } from '../../errors.ts';
 import type {
   CallOptions,
   Entry,
+  HeldLease,
   Lease,
   ListOptions,
   Outcome,
@@ -47,7 +48,7 @@ import {
   LAST_COMMIT,
   Layout,
 } from './layout.ts';
-import { takeLease } from './lease.ts';
+import { listLeases, takeLease } from './lease.ts';
 import type { Envelope } from './seal.ts';
 import { type Load, loadAll } from './stage.ts';
 import { EtcdWatch } from './watch.ts';
@@ -153,6 +154,11 @@ export class EtcdStore implements Store {
   async lease(name: string, ttlMs: number, options: CallOptions): Promise<Lease | undefined> {
     checkLease(name, ttlMs, options);
     return await takeLease(this.#context, name, ttlMs, new Deadline(options.timeoutMs));
+  }
+
+  async leases(prefix: string, options: CallOptions): Promise<readonly HeldLease[]> {
+    checkCall(options);
+    return await listLeases(this.#context, prefix, new Deadline(options.timeoutMs));
   }
 
   /**

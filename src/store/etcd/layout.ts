@@ -5,7 +5,7 @@
  *   g/ID/d/KEY            the database
  *   g/ID/last             written by every transaction and by the beats of watches
  *   r/REQUEST             a transaction that was applied, or must not be any more
- *   l/NAME                a lease
+ *   l/NAME                a lease, and its note
  *
  * A generation is a whole database. An import fills one that nobody reads and then moves
  * `generation` on to it, in one transaction.
@@ -24,6 +24,7 @@ export class Layout {
   /** The prefixes of all generations, requests and leases. */
   readonly generations: Uint8Array;
   readonly requests: Uint8Array;
+  readonly leases: Uint8Array;
   readonly #prefix: string;
 
   constructor(prefix: string) {
@@ -31,6 +32,7 @@ export class Layout {
     this.generation = utf8(`${prefix}generation`);
     this.generations = utf8(`${prefix}g/`);
     this.requests = utf8(`${prefix}r/`);
+    this.leases = utf8(`${prefix}l/`);
   }
 
   /** Prefix of all of a generation: what a watch watches. */
