@@ -5,13 +5,15 @@
 import { KeyServer, type RotatingService, type TicketTtls } from '../src/auth/keyserver.ts';
 import { RotationLeader } from '../src/auth/leader.ts';
 import { RotationInstance } from '../src/auth/leader-instance.ts';
+import { readRecord } from '../src/auth/storecalls.ts';
 import { ENTITY_TYPES } from '../src/cephx/protocol.ts';
 import type { ServiceSecret } from '../src/engine/index.ts';
-import type { Store } from '../src/store/index.ts';
+import { MemoryStore, ROTATING, type RotatingRecord, type Store } from '../src/store/index.ts';
 import { NOW_NS } from './authorizers.ts';
-import type { Rng } from './rng.ts';
+import { Rng } from './rng.ts';
 
 export const SECOND = 1_000_000_000n;
+export const MINUTE: bigint = 60n * SECOND;
 export const SERVICES = ['auth', 'mon', 'mds', 'osd', 'mgr'] as const;
 /** Shorter than real ones, so that a run sees many turns. */
 export const TTLS: TicketTtls = {
@@ -112,4 +114,41 @@ export class SimInstance {
     await lease?.release({ timeoutMs: 1000 });
     return lease === undefined;
   }
+}
+
+export function memory(world: World): MemoryStore {
+  return new MemoryStore(undefined, undefined, () => Number(world.monoNs / 1_000_000n));
+}
+
+export async function ring(store: Store, service: string): Promise<RotatingRecord> {
+  return (await readRecord(store, ROTATING, service)).record!;
+}
+
+/** All do what they do each second, for that long. */
+export async function run(world: World, all: readonly SimInstance[], ns: bigint): Promise<void> {
+  for (const end = world.monoNs + ns; world.monoNs < end; world.monoNs += SECOND) {
+    for (const each of all.filter(({ paused }) => !paused)) await round(each);
+  }
+}
+
+export async function round(each: SimInstance): Promise<void> {
+  await each.instance.sync(each.keyServer);
+  await each.instance.beat(each.keyServer);
+  await each.leader.step();
+}
+
+export interface Started {
+  readonly world: World;
+  readonly store: MemoryStore;
+  readonly all: SimInstance[];
+  readonly rng: Rng;
+}
+
+export async function started(seed: number, n: number): Promise<Started> {
+  const world = new World();
+  const store = memory(world);
+  const rng = new Rng(seed);
+  const all: SimInstance[] = [];
+  for (let i = 0; i < n; i++) all.push(await SimInstance.start(store, world, rng, `i${i}`, 0n));
+  return { world, store, all, rng };
 }

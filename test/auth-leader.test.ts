@@ -4,52 +4,28 @@ import { describe, expect, it } from 'vitest';
 import { listNotes } from '../src/auth/leader-instance.ts';
 import { ASKS, READY } from '../src/auth/leader-records.ts';
 import { readRecord } from '../src/auth/storecalls.ts';
+import { ROTATING, type RotatingRecord, type Store, transaction } from '../src/store/index.ts';
 import {
-  MemoryStore,
-  ROTATING,
-  type RotatingRecord,
-  type Store,
-  transaction,
-} from '../src/store/index.ts';
-import { SECOND, SERVICES, SimInstance, TTLS, World } from './auth-leader-sim.ts';
+  MINUTE,
+  memory,
+  ring,
+  round,
+  run,
+  SECOND,
+  SERVICES,
+  SimInstance,
+  started,
+  TTLS,
+  World,
+} from './auth-leader-sim.ts';
 import { Rng, seedOf } from './rng.ts';
 
 const seed = seedOf(20261127);
-const MINUTE = 60n * SECOND;
 const TTL = TTLS.authServiceTicketTtlNs;
-
-function memory(world: World): MemoryStore {
-  return new MemoryStore(undefined, undefined, () => Number(world.monoNs / 1_000_000n));
-}
-
-async function ring(store: Store, service: string): Promise<RotatingRecord> {
-  return (await readRecord(store, ROTATING, service)).record!;
-}
-
-/** All do what they do each second, for that long. */
-async function run(world: World, all: readonly SimInstance[], ns: bigint): Promise<void> {
-  for (const end = world.monoNs + ns; world.monoNs < end; world.monoNs += SECOND) {
-    for (const each of all.filter(({ paused }) => !paused)) await round(each);
-  }
-}
-
-async function round(each: SimInstance): Promise<void> {
-  await each.instance.sync(each.keyServer);
-  await each.instance.beat(each.keyServer);
-  await each.leader.step();
-}
-
-async function started(n: number, rng = new Rng(seed)) {
-  const world = new World();
-  const store = memory(world);
-  const all: SimInstance[] = [];
-  for (let i = 0; i < n; i++) all.push(await SimInstance.start(store, world, rng, `i${i}`, 0n));
-  return { world, store, all, rng };
-}
 
 describe('the leader of rotation', () => {
   it('is one, and another one when it is gone', async () => {
-    const { world, all } = await started(3);
+    const { world, all } = await started(seed, 3);
     await run(world, all, 3n * SECOND);
     const first = all.filter(({ leader }) => leader.leads);
     expect(first).toHaveLength(1);
@@ -66,7 +42,7 @@ describe('the leader of rotation', () => {
   });
 
   it('lets nothing seal that a live instance does not have: at first start and after a wipe', async () => {
-    const { world, store, all } = await started(3);
+    const { world, store, all } = await started(seed, 3);
     const [leader, other, slow] = all as [SimInstance, SimInstance, SimInstance];
     const seals = () =>
       all.map(({ keyServer, nowNs }) => keyServer.sealing('osd', nowNs)?.secretId);
@@ -100,7 +76,7 @@ describe('the leader of rotation', () => {
   });
 
   it('only adds the next secret, and only when it is due', async () => {
-    const { world, store, all } = await started(3);
+    const { world, store, all } = await started(seed, 3);
     await run(world, all, 20n * SECOND);
     let before = await ring(store, 'osd');
     for (let turns = 0; turns < 4; ) {
@@ -122,7 +98,7 @@ describe('the leader of rotation', () => {
     ['ahead', 10n * 86_400n * SECOND],
     ['behind', -3_600n * SECOND],
   ])('changes nothing while its clock is far %s of the others', async (_, skewNs) => {
-    const { world, store, all } = await started(4);
+    const { world, store, all } = await started(seed, 4);
     await run(world, all, 40n * SECOND);
     const leader = all.find((each) => each.leader.leads)!;
     leader.skewNs = skewNs;
@@ -137,7 +113,7 @@ describe('the leader of rotation', () => {
   });
 
   it('turns a ring at most once in half a ttl of its own time, whatever its clock does', async () => {
-    const { world, store, all } = await started(1);
+    const { world, store, all } = await started(seed, 1);
     const [alone] = all as [SimInstance];
     await run(world, all, 20n * SECOND);
     const start = world.monoNs;
@@ -154,7 +130,7 @@ describe('the leader of rotation', () => {
   });
 
   it('does what it is asked for once, and refuses a second turn too soon', async () => {
-    const { world, store, all } = await started(2);
+    const { world, store, all } = await started(seed, 2);
     await run(world, all, 40n * SECOND);
     await run(world, all, TTL / 2n);
     const before = (await ring(store, 'osd')).secretIdMax;
@@ -182,7 +158,7 @@ describe('the leader of rotation', () => {
 
   /** A leader with a turn due, and what happens between its reading of the ring and its write. */
   async function inTheMiddle(happens: (store: Store, world: World) => Promise<void>) {
-    const { world, store, all } = await started(2);
+    const { world, store, all } = await started(seed, 2);
     // Until shortly before the first one is due.
     await run(world, all, 2n * TTL - 5n * SECOND);
     const leader = all.find((each) => each.leader.leads)!;
@@ -232,7 +208,7 @@ describe('the leader of rotation', () => {
 
 describe('what instances wrote', () => {
   it('goes on after all were away for long, one secret at a time', async () => {
-    const { world, store, all } = await started(2);
+    const { world, store, all } = await started(seed, 2);
     await run(world, all, 40n * SECOND);
     const before = (await ring(store, 'osd')).secretIdMax;
     world.monoNs += 20n * TTL;

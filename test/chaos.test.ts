@@ -24,9 +24,11 @@ const CLIENTS = 50;
 /** The last of the clients are those that are revoked now and then. */
 const REVOCABLE = 5;
 const ENTITIES = Array.from({ length: 12 }, (_, i) => `client.shared${i}`);
-/** With `deny` nothing is decided from a view that is older, so this is the bound. */
+/** Where two instances deny; the third one has the defaults. */
 const STALE_AFTER_S = 5;
-const BOUND_MS = STALE_AFTER_S * 1_000;
+/** Of a revocation, whatever is the matter, and with all members up. */
+const BOUND_MS = 5_000;
+const CALM_BOUND_MS = 1_000;
 const OPERATIONS_MIN = 2_000;
 
 describe.skipIf(etcdMissing)(`${ETCD_NAME}: chaos, ${seconds} s, seed ${seed}`, () => {
@@ -102,6 +104,11 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: chaos, ${seconds} s, seed ${seed}`, 
         await Promise.all([...looping, revoking]);
       }
       await whole(world);
+      // Where the seed left no time for it, one with all members up.
+      while (calmReach().length === 0) {
+        const done = await revokeOnce(world, clients.at(-1)!, record, rng, BOUND_MS);
+        if (done !== undefined) revoked.push(done);
+      }
       // What everybody sees in the end belongs to the history.
       const [reader] = clients;
       for (const instance of world.instances) {
@@ -119,14 +126,24 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: chaos, ${seconds} s, seed ${seed}`, 
   function summary(): void {
     const refused = record.refusals.map(({ ms }) => ms);
     const reach = revoked.map(({ reachMs }) => reachMs);
+    const calm = calmReach();
+    const warned = revoked.reduce((sum, each) => sum + each.warned, 0);
     console.log(
       `${operations()} operations, ${record.logins} logins, ${record.renewals} renewals, ` +
         `verdicts ${JSON.stringify(Object.fromEntries(record.verdicts))}, longest time without ` +
         `a login ${record.loginGapMs.toFixed(0)} ms; ${refused.length} tickets refused for a ` +
         `while, at most ${Math.max(0, ...refused).toFixed(0)} ms; ${revoked.length} ` +
-        `revocations, reached all after at most ${Math.max(0, ...reach).toFixed(0)} ms; this ` +
-        `process was stopped for ${fair.lostMs.toFixed(0)} ms in all`,
+        `revocations, reached all after at most ${Math.max(0, ...reach).toFixed(0)} ms, the ` +
+        `${calm.length} with all members up after ${calm.map((ms) => ms.toFixed(0)).join(', ')}; ` +
+        `${warned} times accepted later with the warning "stale"; this process was stopped for ` +
+        `${fair.lostMs.toFixed(0)} ms in all`,
     );
+  }
+
+  /** How long those took with all members up. */
+  function calmReach(): number[] {
+    const calm = revoked.filter(({ isCalm }) => isCalm).map(({ reachMs }) => reachMs);
+    return calm.sort((a, b) => a - b);
   }
 
   it('had every fault, logins, renewals and revocations', () => {
@@ -151,6 +168,10 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: chaos, ${seconds} s, seed ${seed}`, 
 
   it('accepted nobody who was revoked, after the bound', () => {
     expect(revoked.flatMap(({ acceptedAfterBound }) => acceptedAfterBound)).toEqual([]);
+    // A machine with other work may hold up one of them by itself, but not most.
+    const calm = calmReach();
+    expect(calm.length).toBeGreaterThan(0);
+    expect(calm[calm.length >> 1]).toBeLessThan(CALM_BOUND_MS);
   });
 
   it('left the same database everywhere', async () => {

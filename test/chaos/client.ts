@@ -92,23 +92,29 @@ export class ChaosClient {
     return found.ok ? encodeBase64(found.value.first()) : undefined;
   }
 
-  /** A valid ticket, verified where it was not issued, until it is accepted. */
+  /**
+   * A valid ticket, verified where it was not issued, and there again until it is accepted: that
+   * another instance would take it counts for nothing, and no answer counts as a refusal, unless
+   * the instance was stopped or killed meanwhile.
+   */
   async verify(): Promise<void> {
+    const others = this.#world.running.filter((each) => each !== this.#issuedBy);
+    if (others.length === 0) return;
+    const instance = this.#rng.pick(others);
+    const { outages } = instance;
     let refusedMs: number | undefined;
     let why = '';
     for (;;) {
-      const others = this.#world.running.filter((each) => each !== this.#issuedBy);
       const authorizer = this.authorizer();
       // Expired meanwhile: no valid ticket any more.
       if (authorizer === undefined) break;
-      const instance = others.length > 0 ? this.#rng.pick(others) : undefined;
-      const said = instance && (await verifyAt(instance, authorizer));
-      if (said !== undefined) count(this.#record.verdicts, said);
-      if (said === 'ok') break;
-      if (said !== undefined) {
-        refusedMs ??= this.#record.fair.nowMs;
-        why = said;
-      }
+      const startMs = this.#record.fair.nowMs;
+      const said = await verifyAt(instance, authorizer);
+      if (instance.outages !== outages) return;
+      count(this.#record.verdicts, said ?? 'no answer');
+      if (said === 'ok' || said === 'ok, stale') break;
+      refusedMs ??= startMs;
+      why = said ?? 'no answer';
       await pause(RETRY_MS);
     }
     if (refusedMs === undefined) return;
@@ -188,7 +194,7 @@ export class ChaosClient {
   }
 }
 
-/** The reason of a verdict; undefined where no answer came. */
+/** The reason of a verdict, or what else was said; undefined where no answer came. */
 export async function verifyAt(
   instance: Instance,
   authorizer: string,
@@ -200,8 +206,9 @@ export async function verifyAt(
       body: JSON.stringify({ service: 'osd', authorizer }),
       signal: AbortSignal.timeout(CALL_MS),
     });
-    const { reason } = (await answer.json()) as { reason?: { code: string } };
-    return reason?.code;
+    const said = (await answer.json()) as { reason?: { code: string }; stale?: boolean };
+    const code = said.reason?.code ?? `status ${answer.status}`;
+    return code === 'ok' && said.stale === true ? 'ok, stale' : code;
   } catch {
     return undefined;
   }

@@ -6,6 +6,8 @@ import type { World } from './world.ts';
 
 export interface Fault {
   readonly name: string;
+  /** Whether a member of etcd is away for a while. */
+  readonly isOfMember: boolean;
   /** Does it and heals it. */
   readonly run: (world: World, rng: Rng) => Promise<string>;
 }
@@ -28,10 +30,12 @@ async function leaderIndex(world: World): Promise<number> {
 export const FAULTS: readonly Fault[] = [
   {
     name: 'kill -9 of the leading member',
+    isOfMember: true,
     run: async (world) => await killMember(world, await leaderIndex(world)),
   },
   {
     name: 'kill -9 of another member',
+    isOfMember: true,
     run: async (world, rng) => {
       const leader = await leaderIndex(world);
       return await killMember(world, (leader + 1 + rng.int(2)) % 3);
@@ -39,6 +43,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'SIGSTOP of a member, 10 s',
+    isOfMember: true,
     run: async (world, rng) => {
       const index = rng.int(3);
       const member = world.cluster.members[index]!;
@@ -50,6 +55,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'a member wiped and added again',
+    isOfMember: true,
     run: async (world, rng) => {
       const index = rng.int(3);
       await world.cluster.replace(index);
@@ -58,6 +64,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'compaction',
+    isOfMember: false,
     run: async (world) => {
       const revision = await world.cluster.revision();
       await world.cluster.compact(revision);
@@ -66,6 +73,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'kill -9 of an instance',
+    isOfMember: false,
     run: async (world, rng) => {
       const index = rng.int(3);
       await world.instances[index]!.kill();
@@ -76,6 +84,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'SIGSTOP of an instance, 10 s',
+    isOfMember: false,
     run: async (world, rng) => {
       const index = rng.int(3);
       world.instances[index]!.pause();
@@ -96,10 +105,12 @@ export async function chaos(world: World, rng: Rng, runMs: number): Promise<Map<
     if (left.length === 0) left = shuffled(FAULTS, rng);
     const fault = left.pop()!;
     const atMs = performance.now() - startMs;
+    if (fault.isOfMember) world.membersUpMs = undefined;
     const where = await fault.run(world, rng);
     done.set(fault.name, (done.get(fault.name) ?? 0) + 1);
     console.log(`  ${(atMs / 1000).toFixed(1)} s: ${fault.name} (${where})`);
     await whole(world);
+    world.membersUpMs ??= performance.now();
     await pause(CALM_MS + rng.int(CALM_MS));
   }
   return done;

@@ -11,6 +11,7 @@ export interface WorldOptions {
   /** Seconds: short, so that rings turn and tickets are renewed in a run. */
   readonly ticketTtl: number;
   readonly loginTtl: number;
+  /** Of those that then deny; the last instance is as the defaults have it and serves on. */
   readonly staleAfter: number;
 }
 
@@ -18,14 +19,20 @@ export interface WorldOptions {
 export class Instance {
   readonly data: string;
   url = '';
-  /** Cannot answer: its own outage is nobody's refusal. */
-  isOut = true;
+  /** How often it was stopped or killed. */
+  outages = 0;
+  #isOut = true;
   readonly #argv: readonly string[];
   #process: Spawned | undefined;
 
   constructor(data: string, argv: readonly string[]) {
     this.data = data;
     this.#argv = ['serve', '--data', data, '--listen', 'tcp:127.0.0.1:0', ...argv];
+  }
+
+  /** Cannot answer: its own outage is nobody's refusal. */
+  get isOut(): boolean {
+    return this.#isOut;
   }
 
   get pid(): number {
@@ -40,11 +47,12 @@ export class Instance {
       return /listening for administration/.test(process.out);
     }, START_MS);
     this.url = /listening on (http:\S+)/.exec(process.out)![1]!.replace(/,$/, '');
-    this.isOut = false;
+    this.#isOut = false;
   }
 
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<number | string | undefined> {
-    this.isOut = true;
+    this.#isOut = true;
+    this.outages += 1;
     const process = this.#process;
     this.#process = undefined;
     if (process === undefined) return undefined;
@@ -54,13 +62,14 @@ export class Instance {
   }
 
   pause(): void {
-    this.isOut = true;
+    this.#isOut = true;
+    this.outages += 1;
     this.#process?.raise('SIGSTOP');
   }
 
   goOn(): void {
     this.#process?.raise('SIGCONT');
-    this.isOut = false;
+    this.#isOut = false;
   }
 
   /** A call of its admin socket, and what came; throws where nothing did. */
@@ -78,6 +87,8 @@ export class World {
   readonly cluster: EtcdCluster;
   readonly instances: readonly Instance[];
   readonly storeArgs: readonly string[];
+  /** Since when all members were up, by `performance.now`; undefined while one is not. */
+  membersUpMs: number | undefined = performance.now();
   readonly #folder: string;
 
   private constructor(folder: string, cluster: EtcdCluster, options: WorldOptions) {
@@ -88,16 +99,11 @@ export class World {
       ...['--store', cluster.address, ...this.storeArgs],
       ...['--auth-service-ticket-ttl', `${options.ticketTtl}`],
       ...['--auth-mon-ticket-ttl', `${options.loginTtl}`],
-      ...['--on-stale', 'deny', '--stale-after', `${options.staleAfter}`],
-      ...['--decision-log', 'PATH'],
     ];
-    this.instances = [0, 1, 2].map((i) => {
-      const data = join(folder, `d${i}`);
-      const log = join(folder, `decisions-${i}.log`);
-      return new Instance(
-        data,
-        argv.map((word) => (word === 'PATH' ? log : word)),
-      );
+    const deny = ['--on-stale', 'deny', '--stale-after', `${options.staleAfter}`];
+    this.instances = [deny, deny, []].map((stale, i) => {
+      const log = ['--decision-log', join(folder, `decisions-${i}.log`)];
+      return new Instance(join(folder, `d${i}`), [...argv, ...stale, ...log]);
     });
   }
 
