@@ -1,9 +1,11 @@
 /** Values sealed in etcd, and who may talk to it: certificates, names, passwords. */
 
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CryptoKey } from '../src/cephx/cryptokey.ts';
 import { Engine } from '../src/engine/engine.ts';
@@ -24,6 +26,9 @@ const sealer = engineSealer(await Engine.create());
 const key = () => CryptoKey.create('aes256k', { seconds: 1, nanoseconds: 0 }, rng.random);
 const [first, second, third] = [key(), key(), key()];
 const sealed = (...keys: CryptoKey[]): Envelope => sealedEnvelope(sealer, keys, rng.random);
+
+const RUNTIMES = fileURLToPath(new URL('runtimes', import.meta.url));
+const RUNTIME = join(RUNTIMES, 'node_modules', '.bin', 'deno');
 
 const contains = (all: Uint8Array, part: Uint8Array): boolean =>
   Buffer.from(all).includes(Buffer.from(part));
@@ -174,9 +179,13 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: TLS and login`, () => {
   let cluster: EtcdCluster;
   let ca: string;
   beforeAll(async () => {
-    for (const name of ['own', 'other']) makeCertificate(file(name));
+    for (const name of ['own', 'other']) openssl(name, '/CN=ca');
+    // One that is a CA itself is no server's for Deno.
+    const leaf = ['subjectAltName=IP:127.0.0.1', 'basicConstraints=critical,CA:FALSE'];
+    const extensions = leaf.flatMap((each) => ['-addext', each]);
+    openssl('etcd', '/CN=etcd', ...extensions, '-CA', file('own.crt'), '-CAkey', file('own.key'));
     ca = readFileSync(file('own.crt'), 'utf8');
-    cluster = await EtcdCluster.start({ tls: { cert: file('own.crt'), key: file('own.key') } });
+    cluster = await EtcdCluster.start({ tls: { cert: file('etcd.crt'), key: file('etcd.key') } });
     makeLogin();
   });
   afterAll(async () => {
@@ -239,6 +248,24 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: TLS and login`, () => {
     expect(String(error)).not.toMatch(/secret|wrong/);
   });
 
+  const isAbsent = !existsSync(RUNTIME) && process.env.REQUIRE_SERVICES !== '1';
+  it.skipIf(isAbsent).each([
+    ['deno', ['run', '-A']],
+    ['bun', []],
+  ])('works on %s (npm ci --prefix test/runtimes)', async (name, args) => {
+    const program = join(RUNTIMES, 'node_modules', '.bin', name);
+    const use = (caFile: string, ms: number) => {
+      const asked = [cluster.members[0]!.url, caFile, 'gate:secret', `mine/${name}/`, `${ms}`];
+      const argv = [...args, join(RUNTIMES, 'etcd.mjs'), ...asked];
+      return spawnSync(program, argv, { encoding: 'utf8', timeout: 60_000 });
+    };
+    const said = use(file('own.crt'), 20_000);
+    expect(said.stdout.trim() || said.stderr).toBe('committed true note');
+    const refused = use(file('other.crt'), 1_000);
+    expect([refused.status === 0, refused.stdout]).toEqual([false, '']);
+    expect(refused.stderr).toMatch(/store\.unreachable|cannot reach etcd/);
+  });
+
   it('is open to "cephgate auth", by flags and by the environment', async () => {
     const [storeKey, mon] = [file('store.key'), file('mon.keyring')];
     expect((await run(['store', 'key', storeKey])).code).toBe(0);
@@ -268,10 +295,11 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: TLS and login`, () => {
     expect(open.out + open.err).not.toMatch(/secret/);
   });
 
-  function makeCertificate(path: string): void {
+  /** A certificate and its key, by default signed by itself. */
+  function openssl(name: string, subject: string, ...more: string[]): void {
     const what = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-    const names = ['-subj', '/CN=etcd', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2'];
-    const out = ['-keyout', `${path}.key`, '-out', `${path}.crt`];
-    execFileSync('openssl', [...what, ...names, ...out], { stdio: 'ignore' });
+    const out = ['-keyout', file(`${name}.key`), '-out', file(`${name}.crt`)];
+    const argv = [...what, '-subj', subject, '-days', '2', ...out, ...more];
+    execFileSync('openssl', argv, { stdio: 'ignore' });
   }
 });

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { plaintextEnvelope } from '../src/store/etcd/seal.ts';
 import { MemoryStore } from '../src/store/memory.ts';
 import { openStore } from '../src/store/open.ts';
 import { transaction } from '../src/store/transaction.ts';
@@ -70,6 +71,9 @@ describe('what the embedded stores forget', () => {
     for (const address of ['sqlite:', 'memory', 'file.db', 'etcd:https://a:2379']) {
       await expect(openStore(address)).rejects.toMatchObject({ code: 'store.address' });
     }
+    const envelope = plaintextEnvelope();
+    const elsewhere = openStore('etcd:https://a:2379,http://192.0.2.1:2379', { envelope });
+    await expect(elsewhere).rejects.toThrow(/http to "192\.0\.2\.1" is not safe, expected https/);
     const store = await openStore('memory:');
     const outcome = await store.commit(transaction({ puts: [pair('a', '1')] }), CALL);
     expect(outcome).toEqual({ status: 'committed', snapshot: 1n });

@@ -101,9 +101,12 @@ async function* chunks(
 }
 
 function postError(error: unknown, begun = false): PostError {
-  const { code, message } = error as NodeJS.ErrnoException;
-  const sent = begun || code === undefined || !(NOT_SENT.has(code) || CERTIFICATE.test(code));
-  return new PostError(code ?? message, sent);
+  const { code, message, cause } = error as NodeJS.ErrnoException;
+  // Deno has no codes, and says what happened one level down.
+  const why = cause instanceof Error ? cause.message : message;
+  const unsent =
+    code === undefined ? CONNECTING.test(why) : NOT_SENT.has(code) || CERTIFICATE.test(code);
+  return new PostError(code ?? why, begun || !unsent);
 }
 
 interface DenoHttp {
@@ -120,4 +123,5 @@ const NOT_SENT: ReadonlySet<string> = new Set([
   'ENOENT',
   'ENOTFOUND',
 ]);
+const CONNECTING = /client error \(Connect\)/;
 const CERTIFICATE = /CERT|SELF_SIGNED|ISSUER|VERIFY|ERR_TLS/;
