@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plaintextEnvelope } from '../src/store/etcd/seal.ts';
 import { openStore, transaction } from '../src/store/index.ts';
 import { pause, verifyAt } from './chaos/client.ts';
+import { FairClock } from './chaos/fairclock.ts';
 import { whole } from './chaos/faults.ts';
 import { Instance, World } from './chaos/world.ts';
 import { run } from './cli-kit.ts';
@@ -60,12 +61,12 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: figures`, () => {
     for (const [instance] of both) {
       const before = cpuMsOf(instance.pid);
       const startMs = performance.now();
-      await pause(5_000);
+      await pause(3_000);
       idle.set(instance, (cpuMsOf(instance.pid) - before) / (performance.now() - startMs));
     }
     const cpu = new Map<Instance, number[]>();
     // In turns, so that what else the machine does falls on both.
-    for (let block = 0; block < 12 * rounds + 2; block++) {
+    for (let block = 0; block < 6 * rounds + 2; block++) {
       for (const [instance, authorizer] of both) {
         const before = cpuMsOf(instance.pid);
         const startMs = performance.now();
@@ -148,19 +149,20 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: figures`, () => {
 
   /** From the acknowledgement until no instance accepts any more. */
   async function revoked(authorizer: string, meanwhile?: () => Promise<void>): Promise<number> {
+    const fair = new FairClock();
     const [one, ...others] = world.instances as [Instance, ...Instance[]];
     const disturbing = meanwhile?.();
     let ackMs = 0;
     // Through the loss of the leader it may take another try.
     await until(async () => {
       const done = await one.admin('POST', '/revocations', RULE).catch(() => undefined);
-      ackMs = performance.now();
+      ackMs = fair.nowMs;
       return done?.status === 200;
     });
     let goneMs = ackMs;
     for (const other of others) {
       await until(async () => (await verifyAt(other, authorizer)) === 'ticket.revoked', 20_000);
-      goneMs = performance.now();
+      goneMs = fair.nowMs;
     }
     await disturbing;
     await until(async () => {
@@ -170,6 +172,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: figures`, () => {
     for (const other of others) {
       await until(async () => (await verifyAt(other, authorizer)) === 'ok', 20_000);
     }
+    fair.stop();
     return goneMs - ackMs;
   }
 
@@ -188,7 +191,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: figures`, () => {
       await until(async () => (await world.cluster.leader()) !== undefined);
     }
     console.log(`  revoked everywhere, the leader killed: ${spread(stormy)}`);
-    expect(Math.min(...stormy)).toBeLessThan(5_000);
+    expect(Math.max(...stormy)).toBeLessThan(5_000);
   }, 300_000);
 
   it('write again soon after the loss of a leader', async () => {
@@ -234,4 +237,4 @@ function spread(values: readonly number[]): string {
   return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, of ${sorted.length}`;
 }
 
-const BLOCK = 300;
+const BLOCK = 200;

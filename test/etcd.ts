@@ -16,6 +16,12 @@ const installed = wanted && spawnSync('etcd', ['--version'], { encoding: 'utf8' 
 /** Tests without etcd are skipped, unless REQUIRE_SERVICES=1 makes that a failure. */
 export const etcdMissing: boolean = !installed && process.env.REQUIRE_SERVICES !== '1';
 
+/** One member alone chooses itself, and the shortest lease hangs on how soon: a second then. */
+export const QUICK: readonly string[] = [
+  ...['--heartbeat-interval', '20'],
+  ...['--election-timeout', '400'],
+];
+
 export interface Member {
   readonly url: string;
   kill(signal?: NodeJS.Signals): Promise<void>;

@@ -5,6 +5,7 @@ import { plaintextEnvelope } from '../src/store/etcd/seal.ts';
 import { openStore } from '../src/store/open.ts';
 import type { Store, WatchEvent } from '../src/store/store.ts';
 import { transaction } from '../src/store/transaction.ts';
+import { FairClock } from './chaos/fairclock.ts';
 import { ETCD_NAME, EtcdCluster, etcdMissing, until } from './etcd.ts';
 import { EtcdProxy, type Fault } from './etcd-proxy.ts';
 import { Rng, seedOf } from './rng.ts';
@@ -252,19 +253,22 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: three members`, () => {
   /**
    * Writes one after the other until `stop`; returns what was acknowledged, and the longest gap.
    */
-  function writer(store: Store): { stop(): Promise<{ values: string[]; gapMs: number }> } {
+  function writer(
+    store: Store,
+    fair: FairClock,
+  ): { stop(): Promise<{ values: string[]; gapMs: number }> } {
     const values: string[] = [];
     let gapMs = 0;
     let stopped = false;
     const done = (async () => {
-      let lastMs = performance.now();
+      let lastMs = fair.nowMs;
       for (let i = 0; !stopped; i++) {
         const tx = transaction({ puts: [pair(`k${i}`, `${i}`)] });
         let outcome = await store.commit(tx, { timeoutMs: 3_000 }).catch(() => undefined);
         while (outcome?.status === 'unknown') outcome = await store.commit(tx, CALL);
         if (outcome?.status === 'committed') values.push(`k${i}`);
-        gapMs = Math.max(gapMs, performance.now() - lastMs);
-        lastMs = performance.now();
+        gapMs = Math.max(gapMs, fair.nowMs - lastMs);
+        lastMs = fair.nowMs;
       }
     })();
     return {
@@ -289,7 +293,8 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: three members`, () => {
           for (const { key } of event.changes) seen.add(text(key));
         }
       })();
-      const writes = writer(store);
+      const fair = new FairClock();
+      const writes = writer(store, fair);
       await new Promise((resolve) => setTimeout(resolve, 500));
       const leader = (await cluster.leader())!;
       if (signal === 'SIGKILL') await leader.kill();
@@ -297,6 +302,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: three members`, () => {
       await new Promise((resolve) => setTimeout(resolve, 6_000));
       leader.signal('SIGCONT');
       const { values, gapMs } = await writes.stop();
+      fair.stop();
       expect(gapMs).toBeLessThan(5_000);
       expect(values.length).toBeGreaterThan(20);
       await expect.poll(() => values.every((key) => seen.has(key)), { timeout: 10_000 }).toBe(true);

@@ -17,7 +17,7 @@ import { ENTITIES } from '../src/store/records.ts';
 import { type Store, TRANSACTION_BYTES_MAX } from '../src/store/store.ts';
 import { transaction } from '../src/store/transaction.ts';
 import { privateFile, run } from './cli-kit.ts';
-import { call, ETCD_NAME, EtcdCluster, etcdMissing } from './etcd.ts';
+import { call, ETCD_NAME, EtcdCluster, etcdMissing, QUICK } from './etcd.ts';
 import { Rng, seedOf } from './rng.ts';
 import { bytes, CALL, pair, storeContract, take, text } from './store-contract.ts';
 
@@ -107,7 +107,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: sealed`, () => {
   const opened: Store[] = [];
   let prefixes = 0;
   beforeAll(async () => {
-    cluster = await EtcdCluster.start();
+    cluster = await EtcdCluster.start({ flags: QUICK });
   });
   afterAll(() => cluster?.stop());
   afterEach(async () => {
@@ -122,7 +122,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: sealed`, () => {
   storeContract(
     'etcd, sealed',
     () => openStore(cluster.address, { prefix: `sealed/${prefixes++}/`, envelope: sealed(first) }),
-    { leaseTtlMs: 2_000, transactions: 60 },
+    { leaseTtlMs: 1_000, transactions: 60 },
   );
 
   it('keeps no key in the clear, and opens nothing that was put elsewhere', async () => {

@@ -13,6 +13,8 @@ export class FairClock {
 
   constructor() {
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    // A test that fails before it stops this one ends all the same.
+    this.#timer.unref();
   }
 
   get nowMs(): number {
