@@ -226,6 +226,18 @@ describe('limits', () => {
     for (const raw of raws) raw.socket.destroy();
   });
 
+  it('let answers wait for what they need, and nothing is lost', async () => {
+    let waits = true;
+    const name = await serve({ waits: () => waits });
+    const raw = await open(name);
+    raw.socket.write(Buffer.concat(new Array(500).fill(QUESTION)));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(turns).toEqual([]);
+    waits = false;
+    await until(() => raw.bytes().length === 500 * 64);
+    raw.socket.destroy();
+  });
+
   it('give each connection its turn', async () => {
     const name = await serve({});
     const busy = await open(name);

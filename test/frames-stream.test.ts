@@ -46,6 +46,15 @@ describe('framing', () => {
     }
   });
 
+  it('gives so many records a turn, and forgets what it is told to', () => {
+    const stream = new FrameStream({ ...STREAM_LIMITS, turnRecordsMax: 10 });
+    stream.receive(Uint8Array.from(Buffer.concat(new Array(25).fill(frame(30)))), 0);
+    expect([stream.take().length, stream.take().length]).toEqual([300, 300]);
+    stream.drop();
+    expect([stream.held, stream.ready, stream.reading]).toEqual([0, false, false]);
+    expect(stream.expired(1e9)).toBeUndefined();
+  });
+
   it('is split at every byte', () => {
     const all = Buffer.concat([frame(24, 1), frame(100, 2), frame(25, 3)]);
     for (let cut = 0; cut <= all.length; cut++) {

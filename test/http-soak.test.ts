@@ -13,12 +13,12 @@ import { formatSecrets } from '../src/http/secretsfile.ts';
 import { frames, OSD, PEER, split } from './frames-kit.ts';
 import { osdTicket, SECRETS } from './http-kit.ts';
 import { pause } from './ops-kit.ts';
-import { Load, quantile, residentMib, summary } from './soak-kit.ts';
+import { Load, type Probed, quantile, residentMib, summary } from './soak-kit.ts';
 import { type SpawnedSidecar, send, spawnSidecar, temporaryFolder } from './spawn.ts';
 
 const SECONDS = Number(process.env.SOAK_SECONDS ?? 120);
-/** Of each kind of abuse: as long as a half frame lives, in the long form longer. */
-const ABUSE_MS = Math.max(3_000, Math.min(30_000, (SECONDS * 1_000) / 40));
+/** Of each kind of abuse; in the long form longer than a half frame or an idle connection lives. */
+const ABUSE_MS = Math.max(2_500, Math.min(30_000, (SECONDS * 1_000) / 40));
 const onLinux = existsSync('/proc/self/status');
 const here = dirname(fileURLToPath(import.meta.url));
 const folder = temporaryFolder('soak');
@@ -98,24 +98,15 @@ describe.skipIf(!onLinux)('a sidecar', () => {
   });
 });
 
+/**
+ * Not compared with an idle machine: the abuser takes its share of the two cores, which is no fault
+ * of the server. So calm is measured right before, beside a process that works as much and asks
+ * nothing, and what server and prober were kept waiting for a processor is not counted.
+ */
 describe.skipIf(!onLinux)('decisions go on', () => {
-  /** p99 of each window, in milliseconds. */
-  const windows = async (count: number, ms: number): Promise<number[]> => {
-    const found: number[] = [];
-    for (let n = 0; n < count; n++) {
-      const times: number[] = [];
-      for (const end = performance.now() + ms; performance.now() < end; await pause(5)) {
-        times.push(await load.probe());
-      }
-      found.push(quantile(times, 0.99));
-    }
-    return found;
-  };
-  let calm = 0;
   let calmMib = 0;
-
   beforeAll(async () => {
-    calm = quantile(await windows(5, 800), 0.5);
+    await load.probe(500);
     calmMib = residentMib(sidecar.child.pid!);
   });
 
@@ -126,31 +117,32 @@ describe.skipIf(!onLinux)('decisions go on', () => {
     'bodies of 1 GB',
     'garbage',
     'no reader',
+    'pipelines that nobody reads',
     'lengths',
   ])(
     'while there is abuse: %s',
     async (kind) => {
-      const { socketPath, host, port } = sidecar;
-      const where = { socketPath, host, port, framesPath, connections: connectionsMax() };
-      const script = join(here, 'soak-abuse.mjs');
-      const abuser = spawn(process.execPath, [script, kind, JSON.stringify(where)]);
-      abusers.add(abuser);
-      await new Promise((resolve) => abuser.stdout.once('data', resolve));
-      const p99s = await windows(5, ABUSE_MS / 5);
-      const heldMib = residentMib(sidecar.child.pid!);
-      // In the middle of it: nothing of its clients is closed in order.
-      abuser.kill('SIGKILL');
-      await new Promise((resolve) => abuser.once('close', resolve));
-      abusers.delete(abuser);
-      const p99 = quantile(p99s, 0.5);
-      const held = `${calmMib.toFixed(0)} MiB before, ${heldMib.toFixed(0)} MiB in it`;
-      console.log(`${kind}: p99 ${p99.toFixed(1)} ms beside ${calm.toFixed(1)} ms; ${held}`);
-      // Twice as long, or what no machine that also runs the abuse may be reproached with.
-      expect(p99).toBeLessThan(Math.max(2 * calm, P99_FLOOR_MS));
-      expect(heldMib).toBeLessThan(calmMib + HELD_MAX_MIB);
-      await windows(1, 200);
+      const rounds: string[] = [];
+      for (let round = 0; round < ROUNDS; round++) {
+        const calm = await beside('work', () => load.probe(CALM_MS));
+        await eventLoop();
+        let heldMib = 0;
+        const abused = await beside(kind, async () => {
+          const seen = await load.probe(ABUSE_MS);
+          heldMib = residentMib(sidecar.child.pid!);
+          return seen;
+        });
+        const held = `${calmMib.toFixed(0)} MiB before, ${heldMib.toFixed(0)} MiB in it`;
+        const p99s = `p99 ${shown(abused)} beside ${shown(calm)}`;
+        console.log(`${kind}: ${p99s}; its event loop ${await eventLoop()}; ${held}`);
+        expect([calm.wrong, abused.wrong]).toEqual([0, 0]);
+        expect(heldMib).toBeLessThan(calmMib + HELD_MAX_MIB);
+        if (abused.p99 <= 2 * calm.p99 + P99_MORE_MS) return;
+        rounds.push(p99s);
+      }
+      expect.fail(`decisions took more than twice as long: ${rounds.join('; ')}`);
     },
-    120_000,
+    300_000,
   );
 
   it('and memory comes back', async () => {
@@ -160,9 +152,42 @@ describe.skipIf(!onLinux)('decisions go on', () => {
       .toBeLessThan(calmMib + LEFT_MAX_MIB);
     const lines = sidecar.err.split('\n').filter((line) => line.includes('"event":"error"'));
     expect(lines).toEqual([]);
-    await load.probe();
+    expect((await load.probe(200)).wrong).toBe(0);
   }, 90_000);
 });
+
+/** Runs while another process does its work, which in the end is killed in the middle of it. */
+async function beside<T>(kind: string, run: () => Promise<T>): Promise<T> {
+  const { socketPath, host, port } = sidecar;
+  const where = { socketPath, host, port, framesPath, connections: connectionsMax() };
+  const script = join(here, 'soak-abuse.mjs');
+  const abuser = spawn(process.execPath, [script, kind, JSON.stringify(where)]);
+  abusers.add(abuser);
+  try {
+    await new Promise((resolve) => abuser.stdout.once('data', resolve));
+    return await run();
+  } finally {
+    const closed = new Promise((resolve) => abuser.once('close', resolve));
+    abuser.kill('SIGKILL');
+    await closed;
+    abusers.delete(abuser);
+  }
+}
+
+/** How late the server's own timers were since it was last asked: p99 and worst. */
+async function eventLoop(): Promise<string> {
+  const { text } = await send({ socketPath: sidecar.socketPath }, '/metrics');
+  const ms = ['p99', 'max'].map((name) => {
+    const line = new RegExp(`^cephgate_nodejs_eventloop_lag_${name}_seconds (\\S+)$`, 'm');
+    return `${name} ${(Number(line.exec(text)?.[1]) * 1_000).toFixed(1)} ms`;
+  });
+  return ms.join(', ');
+}
+
+function shown({ p99, max, wall, count }: Probed): string {
+  const [own, worst, whole] = [p99, max, wall].map((ms) => ms.toFixed(1));
+  return `${own} ms (worst of ${count}: ${worst} ms; with waiting: ${whole} ms)`;
+}
 
 /** Ten thousand, or as many as this machine lets a process have. */
 function connectionsMax(): number {
@@ -181,8 +206,10 @@ function safely(ask: () => number): number {
 }
 
 const P99_MAX_MS = 5_000;
-/** The abuse takes one of two cores itself: a p99 below this is no fault of the server. */
-const P99_FLOOR_MS = 2_000;
+const P99_MORE_MS = 75;
+/** One of so many must go well: the machine may have other things to do. */
+const ROUNDS = 5;
+const CALM_MS = 1_500;
 /** 64 MiB of half frames, and a MiB for each of those who do not read. */
 const HELD_MAX_MIB = 512;
 const LEFT_MAX_MIB = 256;

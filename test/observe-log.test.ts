@@ -325,6 +325,27 @@ describe('the file', () => {
     expect(Number(linesOf(path).at(-2)?.n)).toBeGreaterThan(190);
   });
 
+  it('says that it has fallen behind, and not where the file takes nothing', async () => {
+    const path = join(folder.path, 'behind');
+    const failed = (): void => undefined;
+    const file = new RotatingFile({ path, lenMax: MIB, keep: 1, queueLenMax: 100, failed });
+    expect(file.behind).toBe(false);
+    file.write(`${'x'.repeat(60)}\n`);
+    expect(file.behind).toBe(true);
+    await expect.poll(() => file.behind).toBe(false);
+    await file.close();
+    // Linux has a file on which every write fails.
+    if (!existsSync('/dev/full')) return;
+    const full = new RotatingFile({
+      ...{ path: '/dev/full', lenMax: MIB, keep: 1, queueLenMax: 100, failed },
+    });
+    full.write(`${'x'.repeat(60)}\n`);
+    expect(full.writeNow('y\n')).toBe(false);
+    full.write(`${'x'.repeat(10)}\n`);
+    expect(full.behind).toBe(false);
+    await full.close();
+  });
+
   it('takes no line beyond its queue, except at once', async () => {
     const path = newPath();
     const file = new RotatingFile({

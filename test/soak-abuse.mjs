@@ -18,13 +18,13 @@ function open(where, begin = () => undefined) {
   return socket;
 }
 
-/** Keeps `count` connections, each anew when it has ended. */
-function keep(count, where, begin) {
+/** Keeps `count` connections, opened over some time, each anew when it has ended. */
+function keep(count, where, begin, overMs = 500) {
   const again = (n) => {
     const socket = open(where, begin);
     socket.on('close', () => setTimeout(again, 20, n));
   };
-  for (let n = 0; n < count; n++) setTimeout(again, n % 500, n);
+  for (let n = 0; n < count; n++) setTimeout(again, n % overMs, n);
 }
 
 const head = (more) =>
@@ -47,9 +47,16 @@ function frame(length, bytes = 24) {
 }
 
 const KINDS = {
+  // No abuse: a neighbour who takes as much of the processor as the others do at most.
+  work: () => {
+    setInterval(() => {
+      for (const end = performance.now() + 4; performance.now() < end; );
+    }, 10);
+  },
   connections: () => {
-    for (const where of [HTTP, TCP]) keep(Math.floor(connections * 0.45), where);
-    keep(Math.floor(connections * 0.1), FRAMES);
+    const overMs = 2_000;
+    for (const where of [HTTP, TCP]) keep(connections * 0.45, where, undefined, overMs);
+    keep(connections * 0.1, FRAMES, undefined, overMs);
   },
   'slow loris': () => {
     keep(200, TCP, (socket) => {
@@ -84,6 +91,8 @@ const KINDS = {
     // Verdicts are longer than these records, and nobody takes them.
     const asks = Buffer.concat(Array.from({ length: 2_000 }, () => frame(24)));
     keep(50, FRAMES, (socket) => flood(socket.pause(), asks));
+  },
+  'pipelines that nobody reads': () => {
     const get = Buffer.from(
       `GET /openapi.json HTTP/1.1\r\nhost: ${host}:${port}\r\n\r\n`.repeat(50),
     );

@@ -1,7 +1,10 @@
 /** Mixed load on a sidecar, what its answers must be, how long they take, and what it holds. */
 
+import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { Agent } from 'node:http';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { FramesClient } from '../src/client/index.ts';
 import { makeTicket, type TestTicket } from './authorizers.ts';
 import { challengeOf, frames, OSD, PEER, split } from './frames-kit.ts';
@@ -20,6 +23,17 @@ import { type SpawnedSidecar, send } from './spawn.ts';
 /** Milliseconds by what was asked. */
 export type Times = Map<string, number[]>;
 
+/** What a prober saw, times in milliseconds, less waiting for a processor; `wall`: p99 with it. */
+export interface Probed {
+  readonly count: number;
+  readonly wrong: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+  readonly wall: number;
+}
+
+const here = dirname(fileURLToPath(import.meta.url));
 const OP = { pool: 'liverpool', object: 'o1', read: true };
 const CHECKS = 50;
 let connections = 0;
@@ -76,14 +90,20 @@ export class Load {
     this.#agent.destroy();
   }
 
-  /** The decision path alone: the first step of a verify over HTTP. */
-  async probe(): Promise<number> {
-    const begun = performance.now();
+  /** The decision path alone, the first step of a verify, asked for some time by a process. */
+  async probe(ms: number): Promise<Probed> {
     const authorizer = b64(this.#tickets[0]!.authorizer());
     const body = { service: 'osd', peer: '192.0.2.7', connection: 'probe', authorizer };
-    const answer = await this.#post('/v1/verify', body);
-    this.#expect(answer.body?.reason?.code, 'authorizer.challenge_required');
-    return performance.now() - begun;
+    const { socketPath, child: server } = this.#sidecar;
+    const wanted = 'authorizer.challenge_required';
+    const how = { pid: server.pid, socketPath, body: JSON.stringify(body), wanted, ms, pauseMs: 2 };
+    const child = spawn(process.execPath, [join(here, 'soak-probe.mjs'), JSON.stringify(how)]);
+    let out = '';
+    child.stdout.on('data', (text) => {
+      out += text;
+    });
+    await new Promise((resolve) => child.once('close', resolve));
+    return JSON.parse(out) as Probed;
   }
 
   /** Both steps, checks by one and by fifty, the end of the session. */

@@ -6,7 +6,7 @@
 
 import { createServer, type Server, type Socket } from 'node:net';
 // Not the globals: those of Deno have no unref.
-import { clearInterval, setImmediate, setInterval } from 'node:timers';
+import { clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from 'node:timers';
 import { FrameStream, STREAM_LIMITS, type StreamLimits } from './stream.ts';
 
 /** Who answers the frames of one connection. */
@@ -25,6 +25,8 @@ export interface FramesOptions {
   readonly open: () => FramePeer;
   /** Told why a connection was ended. */
   readonly ended: (why: string) => void;
+  /** Whether no answers can be made just now: what they need has to catch up. */
+  readonly waits?: () => boolean;
   readonly limits?: Partial<StreamLimits>;
   /** Most connections at a time; further ones are closed at once. */
   readonly connectionsMax?: number;
@@ -63,6 +65,8 @@ class FramesServer {
   /** Those with whole frames, in the order of their next turn. */
   #turns = new Set<Connection>();
   #scheduled = false;
+  /** Bytes that the streams of all connections hold. */
+  #held = 0;
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: FramesOptions) {
@@ -85,8 +89,9 @@ class FramesServer {
     const connection = new Connection(socket, stream, open());
     this.#connections.add(connection);
     socket.on('data', (bytes: Uint8Array) => {
+      if (!this.#bounded(connection, bytes.length)) return;
       stream.receive(bytes, now());
-      if (!this.#bounded(connection)) return;
+      this.#count(connection);
       if (!stream.reading) socket.pause();
       if (stream.ready || stream.broken) this.#due(connection);
     });
@@ -97,6 +102,8 @@ class FramesServer {
     // What goes wrong with a socket is its client's affair; the end follows.
     socket.on('error', () => undefined);
     socket.on('close', () => {
+      stream.drop();
+      this.#count(connection);
       this.#connections.delete(connection);
       this.#turns.delete(connection);
       connection.peer.close();
@@ -123,13 +130,23 @@ class FramesServer {
   }
 
   /** Half frames may not take all memory: whoever would go beyond the bound is ended. */
-  #bounded(connection: Connection): boolean {
-    if (connection.stream.held <= HELD_FREE) return true;
-    let held = 0;
-    for (const { stream } of this.#connections) held += stream.held;
-    if (held <= (this.#options.heldMax ?? HELD_MAX)) return true;
-    this.#end(connection, 'memory');
+  #bounded(connection: Connection, more: number): boolean {
+    if (connection.endMs !== undefined) return false;
+    if (connection.stream.held + more <= HELD_FREE) return true;
+    if (this.#held + more <= (this.#options.heldMax ?? HELD_MAX)) return true;
+    this.#options.ended('memory');
+    // Sent away at once he would be back at once, and take memory from the next one.
+    connection.stream.drop();
+    this.#count(connection);
+    connection.endMs = now() + ENDED_MS;
+    connection.socket.pause();
     return false;
+  }
+
+  #count(connection: Connection): void {
+    const { held } = connection.stream;
+    this.#held += held - connection.counted;
+    connection.counted = held;
   }
 
   #due(connection: Connection): void {
@@ -142,6 +159,11 @@ class FramesServer {
 
   #round(): void {
     this.#scheduled = false;
+    if (this.#options.waits?.() === true) {
+      this.#scheduled = true;
+      setTimeout(() => this.#round(), WAIT_MS);
+      return;
+    }
     const turns = this.#turns;
     this.#turns = new Set();
     const end = now() + ROUND_MS;
@@ -152,9 +174,10 @@ class FramesServer {
         this.#due(connection);
         continue;
       }
-      if (connection.socket.destroyed) continue;
+      if (connection.socket.destroyed || connection.endMs !== undefined) continue;
       try {
         if (connection.turn()) again.push(connection);
+        this.#count(connection);
       } catch {
         // An answer that could not be made leaves the rest without their order.
         this.#end(connection, 'error');
@@ -167,6 +190,8 @@ class FramesServer {
   #sweep(): void {
     const at = now();
     for (const connection of this.#connections) {
+      const { endMs } = connection;
+      if (endMs !== undefined && at >= endMs) connection.socket.destroy();
       const why = connection.stream.expired(at);
       if (why !== undefined) this.#end(connection, why);
     }
@@ -184,6 +209,10 @@ class Connection {
   readonly peer: FramePeer;
   /** Nothing more comes. */
   ended = false;
+  /** When it is closed, since it was ended. */
+  endMs: number | undefined;
+  /** What its stream held when the connections were last added up, in bytes. */
+  counted = 0;
   /** Called when answers have gone. */
   sent: () => void = () => undefined;
   #finishing = false;
@@ -242,6 +271,10 @@ const HELD_MAX = 67_108_864;
 /** What a connection may hold before the others are looked at. */
 const HELD_FREE = 65_536;
 const PART_LEN = 65_536;
-const SWEEP_MS = 500;
+const SWEEP_MS = 100;
+/** How long one who wanted more memory than there was is kept waiting. */
+const ENDED_MS = 5_000;
+/** How often it is asked whether answers can be made again. */
+const WAIT_MS = 10;
 /** How long turns are taken before anything else has its own. */
 const ROUND_MS = 2;

@@ -16,6 +16,8 @@ export interface StreamLimits {
   readonly unsentMax: number;
   /** Bytes of records answered in one turn, a single longer frame apart. */
   readonly turnMax: number;
+  /** Records answered in one turn: a refusal takes as long as many a kilobyte of checks. */
+  readonly turnRecordsMax: number;
 }
 
 export const STREAM_LIMITS: StreamLimits = {
@@ -23,6 +25,7 @@ export const STREAM_LIMITS: StreamLimits = {
   stalledMs: 30_000,
   unsentMax: 1_048_576,
   turnMax: 65_536,
+  turnRecordsMax: 128,
 };
 
 export class FrameStream {
@@ -85,17 +88,25 @@ export class FrameStream {
 
   /** The whole frames of one turn, to be answered before the stream is given anything else. */
   take(): Uint8Array {
+    const { turnMax, turnRecordsMax } = this.#limits;
     const start = this.#start;
     let at = start;
-    while (at < this.#whole) {
+    for (let count = 0; at < this.#whole && count < turnRecordsMax; count++) {
       const end = frameEnd(this.#view, at);
-      if (at > start && end - start > this.#limits.turnMax) break;
+      if (at > start && end - start > turnMax) break;
       at = end;
     }
     const taken = this.#bytes.subarray(start, at);
     this.#start = at;
     if (at === this.#end) this.#keep(NOTHING, 0);
     return taken;
+  }
+
+  /** Forgets what was received; nothing more is read. */
+  drop(): void {
+    this.#keep(NOTHING, 0);
+    this.#halfSinceMs = undefined;
+    this.#broken = true;
   }
 
   /** Says that an answer was handed to the socket. */

@@ -32,9 +32,10 @@ export async function openFramesSocket(deps: AppDeps, path: string): Promise<Ope
       close: () => host.close(owner),
     };
   };
-  const ended = (why: string): void =>
-    deps.log({ level: 'info', event: 'frames', message: 'connection ended', why });
-  const opened = await bindUnix(path, () => listenFrames(path, { open, ended }));
+  const endings = new Endings(deps);
+  const ended = (why: string): void => endings.add(why);
+  const waits = (): boolean => deps.observe?.behind() === true;
+  const opened = await bindUnix(path, () => listenFrames(path, { open, ended, waits }));
   return {
     name: `unix:${path}`,
     async close(timeoutMs) {
@@ -44,4 +45,33 @@ export async function openFramesSocket(deps: AppDeps, path: string): Promise<Ope
   };
 }
 
+/** Clients cause these lines: each reason has one a second, with how many it stands for. */
+class Endings {
+  readonly #deps: Pick<AppDeps, 'log'>;
+  #counts = new Map<string, number>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(deps: Pick<AppDeps, 'log'>) {
+    this.#deps = deps;
+  }
+
+  add(why: string): void {
+    this.#counts.set(why, (this.#counts.get(why) ?? 0) + 1);
+    if (this.#timer === undefined) this.#tell();
+  }
+
+  #tell(): void {
+    this.#timer = undefined;
+    if (this.#counts.size === 0) return;
+    for (const [why, count] of this.#counts) {
+      const message = 'connections ended';
+      this.#deps.log({ level: 'info', event: 'frames', message, why, count });
+    }
+    this.#counts = new Map();
+    this.#timer = setTimeout(() => this.#tell(), TELL_MS);
+    this.#timer.unref?.();
+  }
+}
+
+const TELL_MS = 1_000;
 const UNKNOWN_ERROR = { name: 'unknown', message: '' };

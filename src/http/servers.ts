@@ -10,6 +10,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
+import { inTurn } from './connections.ts';
 import type { TlsSource } from './tls.ts';
 
 export type Place = { readonly path: string } | { readonly host: string; readonly port: number };
@@ -43,15 +44,19 @@ export function openServer(handler: Handler, place: Place, tls?: TlsSource): Pro
 
 function openNode(handler: Handler, place: Place, tls: TlsSource | undefined): Promise<Opened> {
   const connections = new WeakMap<Socket, Connection>();
-  const listener = getRequestListener((request, { incoming }) => {
-    const message = incoming as IncomingMessage;
-    const { socket } = message;
-    const connection = connections.get(socket) ?? connectionOf(socket);
-    connections.set(socket, connection);
-    return handler(request, connection, message);
-  });
-  const bounded = boundedPipelines(listener);
-  const server = tls === undefined ? createServer(SERVER_LIMITS, bounded) : openTls(tls, bounded);
+  const listener = getRequestListener(
+    (request, { incoming }) => {
+      const message = incoming as IncomingMessage;
+      const { socket } = message;
+      const connection = connections.get(socket) ?? connectionOf(socket);
+      connections.set(socket, connection);
+      return handler(request, connection, message);
+    },
+    // It would read 64 MiB of a body that was refused.
+    { autoCleanupIncoming: false },
+  );
+  const turns = inTurn(listener);
+  const server = tls === undefined ? createServer(SERVER_LIMITS, turns) : openTls(tls, turns);
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(place, () => {
@@ -69,31 +74,6 @@ function openTls(tls: TlsSource, listener: RequestListener): Server {
     tls.changed(() => server.setSecureContext(tls.context()));
   }
   return server;
-}
-
-/**
- * Node takes all requests of a segment at once, a thousand small ones, and keeps them until their
- * answers are read. Whoever sends that many and reads none is cut off.
- */
-function boundedPipelines(listener: RequestListener): RequestListener {
-  const unanswered = new WeakMap<Socket, { count: number }>();
-  return (request, response) => {
-    const { socket } = request;
-    let pending = unanswered.get(socket);
-    if (pending === undefined) {
-      pending = { count: 0 };
-      unanswered.set(socket, pending);
-    }
-    if (pending.count >= PIPELINED_MAX) {
-      socket.destroy();
-      return;
-    }
-    pending.count += 1;
-    response.once('close', () => {
-      pending.count -= 1;
-    });
-    listener(request, response);
-  };
 }
 
 function connectionOf(socket: Socket): Connection {
@@ -158,10 +138,9 @@ async function openDeno(
 const SERVER_LIMITS = {
   headersTimeout: 10_000,
   requestTimeout: 15_000,
-  connectionsCheckingInterval: 1_000,
+  // Often, so that few are due at the same time: nothing else happens while they are ended.
+  connectionsCheckingInterval: 200,
   keepAliveTimeout: 5_000,
   maxHeaderSize: 16_384,
 } as const;
-/** Requests of one connection that are not answered yet. */
-const PIPELINED_MAX = 128;
 const TLS_LIMITS = { handshakeTimeout: 10_000 } as const;

@@ -48,6 +48,8 @@ export interface Observer {
   decision(facts: DecisionFacts): boolean;
   /** So many allowed checks of one call that are not told one by one. */
   allowed(call: string, service: string, count: number): void;
+  /** The decision log has fallen behind its file: whoever can wait should. */
+  behind(): boolean;
   /** The metrics in the text format of Prometheus. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
 }

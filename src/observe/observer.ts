@@ -80,6 +80,10 @@ export class SidecarObserver implements Observer {
     this.#metrics.allowed(call, service, count);
   }
 
+  behind(): boolean {
+    return this.#file?.behind === true;
+  }
+
   /** What is counted here, for the process that adds up those of several. */
   values(): Promise<unknown> {
     return this.#metrics.registry.getMetricsAsJSON();

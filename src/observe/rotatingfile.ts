@@ -9,6 +9,7 @@
 
 import { Buffer } from 'node:buffer';
 import * as fs from 'node:fs';
+import { promisify } from 'node:util';
 import { FileError } from '../errors.ts';
 import { codeOf } from '../http/files.ts';
 
@@ -36,6 +37,8 @@ export class RotatingFile {
   /** What was queued and could not be written. */
   #rest: Buffer = EMPTY;
   #closing = false;
+  /** The last write went wrong. */
+  #fails = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #writing: Promise<void> | undefined;
 
@@ -49,6 +52,11 @@ export class RotatingFile {
     } catch (error) {
       throw new FileError('file.write', `cannot open "${options.path}": ${codeOf(error)}`);
     }
+  }
+
+  /** Half of the queue is taken; false where the file takes nothing: waiting helps nobody then. */
+  get behind(): boolean {
+    return !this.#fails && this.#waiting > this.#queueLenMax / 2;
   }
 
   /** Queues a line (with its end); false if the queue has no room for it. */
@@ -69,8 +77,9 @@ export class RotatingFile {
     let written = 0;
     try {
       // Not while an append is under way: it means the file that is open now.
-      if (this.#writing === undefined) this.#turnOver(bytes.length);
+      if (this.#writing === undefined && this.#isFull(bytes.length)) this.#turnOver();
       while (written < bytes.length) written += fs.writeSync(this.#fd, bytes.subarray(written));
+      this.#fails = false;
     } catch (error) {
       this.#failed(error);
     }
@@ -113,13 +122,14 @@ export class RotatingFile {
     this.#queueLen = 0;
     // What is appended here is no rest for a writeNow that comes between.
     const bytes = this.#rest;
+    this.#rest = EMPTY;
     let written = 0;
     try {
-      this.#turnOver(bytes.length);
+      if (this.#isFull(bytes.length)) await this.#turnOverAside();
       while (written < bytes.length) {
-        this.#rest = EMPTY;
         written += await appendAsync(this.#fd, bytes.subarray(written));
       }
+      this.#fails = false;
     } catch (error) {
       this.#rest = Buffer.concat([bytes.subarray(written), this.#rest]);
       this.#failed(error);
@@ -129,23 +139,54 @@ export class RotatingFile {
   }
 
   #failed(error: unknown): void {
+    this.#fails = true;
     this.#options.failed(codeOf(error));
   }
 
-  /** Starts a new file if this one would grow too long. */
-  #turnOver(nextLen: number): void {
-    const { path, lenMax, keep } = this.#options;
-    if (this.#length === 0 || this.#length + nextLen <= lenMax) return;
-    for (let n = keep; n >= 1; n--) {
-      const from = n === 1 ? path : `${path}.${n - 1}`;
-      if (fs.existsSync(from)) fs.renameSync(from, `${path}.${n}`);
+  /** Whether the file would grow too long. */
+  #isFull(nextLen: number): boolean {
+    return this.#length > 0 && this.#length + nextLen > this.#options.lenMax;
+  }
+
+  /** Starts a new file. */
+  #turnOver(): void {
+    for (const [from, to] of this.#moves()) {
+      if (fs.existsSync(from)) fs.renameSync(from, to);
     }
-    const fd = fs.openSync(path, keep === 0 ? 'w' : 'a', 0o600);
-    fs.closeSync(this.#fd);
+    this.#renew(fs.openSync(this.#options.path, this.#flags, 0o600), fs.closeSync);
+  }
+
+  /** The same off the event loop: a busy disk takes its time for each of these. */
+  async #turnOverAside(): Promise<void> {
+    for (const [from, to] of this.#moves()) {
+      await rename(from, to).catch((error: unknown) => {
+        if (codeOf(error) !== 'ENOENT') throw error;
+      });
+    }
+    const fd = await open(this.#options.path, this.#flags, 0o600);
+    this.#renew(fd, (old) => fs.close(old, () => undefined));
+  }
+
+  /** What is renamed to what, in order. */
+  #moves(): [string, string][] {
+    const { path, keep } = this.#options;
+    const name = (n: number): string => (n === 0 ? path : `${path}.${n}`);
+    return Array.from({ length: keep }, (_, at) => [name(keep - at - 1), name(keep - at)]);
+  }
+
+  get #flags(): string {
+    return this.#options.keep === 0 ? 'w' : 'a';
+  }
+
+  #renew(fd: number, close: (old: number) => void): void {
+    close(this.#fd);
     this.#fd = fd;
     this.#length = 0;
   }
 }
+
+const rename = promisify(fs.rename);
+const open = promisify(fs.open);
 
 function appendAsync(fd: number, bytes: Uint8Array): Promise<number> {
   return new Promise((resolve, reject) => {
