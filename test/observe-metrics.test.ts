@@ -3,11 +3,12 @@
 import { describe, expect, it } from 'vitest';
 import type { Listener } from '../src/http/callers.ts';
 import { parseTokens } from '../src/http/callers.ts';
+import { SidecarObserver } from '../src/observe/index.ts';
 import { SkewEstimate } from '../src/observe/skew.ts';
 import { HOUR_NS, NOW_NS } from './authorizers.ts';
 import { accept as acceptFrame, frames, OSD, PEER, post as postFrames } from './frames-kit.ts';
 import { b64, HOST, JSON_HEADERS, Kit, osdTicket, SECOND_NS, TCP, UNIX } from './http-kit.ts';
-import { textOf, type Watched, watched } from './observe-kit.ts';
+import { parse, textOf, type Watched, watched } from './observe-kit.ts';
 
 const OP = { pool: 'liverpool', object: 'an-object', read: true };
 
@@ -139,6 +140,41 @@ describe('what is asked for when it is read', () => {
     expect([await skew('mac'), await skew('none')]).toEqual([-7, 3]);
     kit.nowNs += 1201n * SECOND_NS;
     expect([await skew('mac'), await skew('none')]).toEqual([undefined, undefined]);
+  });
+
+  it('the ticket cache: what it saved, what it holds, how often it was emptied', async () => {
+    const { kit, metrics } = await watched();
+    const cache = async (): Promise<(number | undefined)[]> => {
+      const seen = await metrics();
+      const names = ['hits_total', 'misses_total', 'emptied_total', 'entries', 'entries_max'];
+      return names.map((name) => seen.get(`cephgate_ticket_cache_${name}`));
+    };
+    expect(await cache()).toEqual([0, 0, 0, 0, 128]);
+    const ticket = osdTicket();
+    await kit.accept(ticket);
+    // Looked for twice: with the first authorizer, and with the one that answers the challenge.
+    expect(await cache()).toEqual([0, 2, 0, 1, 128]);
+    await kit.accept(ticket);
+    expect(await cache()).toEqual([2, 2, 0, 1, 128]);
+    kit.deps.engine.cacheClear();
+    expect(await cache()).toEqual([2, 2, 1, 0, 128]);
+  });
+
+  it('the users of a cluster, where they are looked at', async () => {
+    const { kit, metrics } = await watched();
+    expect([...(await metrics()).keys()].join()).not.toContain('cluster_users');
+    let facts: { entities: number; ageSeconds: number } | undefined;
+    const users = { facts: () => facts, isStale: () => facts === undefined };
+    const observer = new SidecarObserver({ ...kit.deps, users });
+    const seen = async (): Promise<(number | undefined)[]> => {
+      const values = parse((await observer.metrics()).text);
+      const names = ['', '_age_seconds', '_stale'];
+      return names.map((name) => values.get(`cephgate_cluster_users${name}`));
+    };
+    // Number() does not know +Inf.
+    expect(await seen()).toEqual([0, Number.NaN, 1]);
+    facts = { entities: 12, ageSeconds: 3.5 };
+    expect(await seen()).toEqual([12, 3.5, 0]);
   });
 
   it('the process', async () => {

@@ -1,8 +1,11 @@
 /** `cephgate serve` with its flags about metrics, logs and the decision log, as a process. */
 
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
+import { formatSecrets } from '../src/http/secretsfile.ts';
+import { makeTicket } from './authorizers.ts';
+import { AES256K_ID, aes256kSecret, b64, challengeIn, random, SECRETS } from './http-kit.ts';
 import { send, spawnCephgate, spawnSidecar, temporaryFolder } from './spawn.ts';
 
 const folder = temporaryFolder('observe-serve');
@@ -52,6 +55,42 @@ it('opens /metrics to TCP without a token only where it is told to', async () =>
   await send({ socketPath }, '/v1/check', DENIED);
   expect(await sidecar.stop()).toBe(0);
   expect(sidecar.err).toContain('"event":"decision"');
+});
+
+it.each([
+  ['on', 2],
+  ['off', 0],
+])('keeps opened tickets unless told not to: --ticket-cache %s', async (cache, hits) => {
+  writeFileSync(join(folder.path, 'secrets.json'), formatSecrets(SECRETS), { mode: 0o600 });
+  const flags = ['--secrets', 'secrets.json', '--ticket-cache', cache];
+  const sidecar = await spawnSidecar(folder.path, undefined, flags);
+  const { socketPath } = sidecar;
+  const createdNs = BigInt(Date.now()) * 1_000_000n;
+  const ticket = makeTicket(aes256kSecret, random, { createdNs, secretId: AES256K_ID });
+  for (const connection of ['c1', 'c2']) {
+    const base = { service: 'osd', peer: '192.0.2.7', connection };
+    const begin = { ...base, authorizer: b64(ticket.authorizer()) };
+    const first = await send({ socketPath }, '/v1/verify', begin);
+    const authorizer = b64(ticket.authorizer(challengeIn(ticket, first as never)));
+    const { challenge_state } = first.body;
+    const final = await send({ socketPath }, '/v1/verify', {
+      ...base,
+      authorizer,
+      challenge_state,
+    });
+    expect(final.body.reason.code).toBe('ok');
+  }
+  const { text } = await send({ socketPath }, '/metrics');
+  expect(text).toContain(`\ncephgate_ticket_cache_hits_total ${hits}\n`);
+  expect(text).toContain(`\ncephgate_ticket_cache_entries ${cache === 'on' ? 1 : 0}\n`);
+  expect(await sidecar.stop()).toBe(0);
+});
+
+it('refuses --ticket-cache maybe', async () => {
+  const argv = ['serve', '--data', join(folder.path, 'other'), '--ticket-cache', 'maybe'];
+  const spawned = spawnCephgate(argv);
+  expect(await spawned.ended).toBe(2);
+  expect(spawned.err).toContain('wrong value of "--ticket-cache": expected one of on, off');
 });
 
 it.each([

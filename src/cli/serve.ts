@@ -168,6 +168,7 @@ function serveConfig(settings: Settings, io: Io): ServeConfig {
     },
     sign: settings.flag('sign'),
     allowUnchallengedVerdict: settings.flag('allow-unchallenged-verdict'),
+    ticketCache: settings.oneOf('ticket-cache', ['on', 'off']) !== 'off',
     observe: observeConfig(settings),
     workers: workersConfig(settings),
   };
@@ -195,7 +196,7 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
   const log = createLogger({ write: (line) => io.err(line), clock });
   hardenProcess(log);
   makePrivateDirectory(config.data);
-  const engine = await Engine.create({ ticketCache: true });
+  const engine = await Engine.create({ ticketCache: config.ticketCache });
   const workers = config.workers === 0 ? undefined : workersFor(config, engine);
   const store = config.admin && (await openServedStore(config.admin, log));
   let ring: OpenRing | undefined;

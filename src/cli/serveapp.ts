@@ -26,6 +26,7 @@ export interface AppConfig extends Omit<LiveConfig, 'settings'> {
   readonly allowHosts: readonly string[];
   readonly sign: boolean;
   readonly allowUnchallengedVerdict: boolean;
+  readonly ticketCache: boolean;
   readonly observe: ObserveConfig;
 }
 

@@ -137,6 +137,13 @@ export const SERVE_OPTIONS: readonly Option[] = [
     help: 'longest age of a session; 0: no limit',
     default: '0',
   },
+  {
+    name: 'ticket-cache',
+    value: 'on|off',
+    key: 'ticket_cache',
+    help: 'tickets that were opened stay opened, so that the next authorizer costs less',
+    default: 'on',
+  },
   { name: 'sign', key: 'sign', help: 'enable /v1/sign and /v1/sign/verify', default: 'false' },
   {
     name: 'sign-msgr1-aes256k',

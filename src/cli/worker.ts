@@ -26,7 +26,7 @@ export async function runWorker(log: AppDeps['log']): Promise<void> {
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => undefined);
   const link = new ParentLink();
   const start = await link.started();
-  const engine = await Engine.create({ ticketCache: true });
+  const engine = await Engine.create({ ticketCache: start.config.ticketCache });
   const news = { current: start.news };
   for (const change of start.changes) applyChange(engine, change);
   link.on('change', ({ change }) => applyChange(engine, change));

@@ -16,7 +16,7 @@ import { Shadow, type ShadowOptions } from './shadow.ts';
 
 export type ObserverSource = Pick<
   AppDeps,
-  'engine' | 'ring' | 'state' | 'policy' | 'clock' | 'log' | 'view'
+  'engine' | 'ring' | 'state' | 'policy' | 'clock' | 'log' | 'view' | 'users'
 >;
 
 export interface DecisionLogSettings {
