@@ -155,6 +155,9 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: ${USERS} users`, () => {
         `${mega(INSTANCES * perChange)} for each change, and etcd writes ` +
         `${(INSTANCES / CLOCK_EVERY_S + 1).toFixed(0)} times a second`,
     );
+    startMs = performance.now();
+    expect(await listed()).toBe(USERS);
+    report('all of them listed', `${((performance.now() - startMs) / 1000).toFixed(1)} s`);
     // It neither keeps the users nor asks for them all the time.
     expect(memoryMiB(instance)).toBeLessThan(600);
     expect(idlePerS).toBeLessThan(50_000);
@@ -175,6 +178,18 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: ${USERS} users`, () => {
       const value = ENTITIES.encode({ key, caps, pendingKey: undefined });
       yield { key: ENTITIES.key(nameOf(i)), value };
     }
+  }
+
+  /** How many there are, page by page. */
+  async function listed(): Promise<number> {
+    let page = await store!.list({ ...CALL, prefix: ENTITIES.prefix });
+    const { snapshot: at } = page;
+    let count = page.entries.length;
+    while (page.next !== undefined) {
+      page = await store!.list({ ...CALL, prefix: ENTITIES.prefix, at, after: page.next });
+      count += page.entries.length;
+    }
+    return count;
   }
 
   /** Live for as long as the test needs them. */

@@ -1,6 +1,6 @@
 /** Imports into etcd that are larger than a transaction, and what etcd forgets. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { EtcdStore } from '../src/store/etcd/etcd.ts';
 import { plaintextEnvelope } from '../src/store/etcd/seal.ts';
 import { openStore } from '../src/store/open.ts';
@@ -56,14 +56,23 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: imports`, () => {
     const before = (await other.get(bytes('a'), CALL)).snapshot;
     const told = take(other.watch(before), 2);
     let midway = -1;
-    const entries = slowly(2_500, async () => {
+    const entries = slowly(10_500, async () => {
       midway = await count(other);
     });
     const snapshot = await store.load(entries, CALL);
-    expect([midway, await count(other), await count(store)]).toEqual([0, 2_500, 2_500]);
+    expect([midway, await count(other), await count(store)]).toEqual([0, 10_500, 10_500]);
     expect((await all(other)).map((entry) => text(entry.value))).toEqual(
-      puts(2_500).map(({ value }) => text(value)),
+      puts(10_500).map(({ value }) => text(value)),
     );
+    // Of so many, later pages are looked for in parts: in the middle of one too.
+    const { entries: some } = await other.list({
+      ...CALL,
+      prefix: bytes('k'),
+      after: bytes('k09'),
+    });
+    expect([some.length, text(some[0]!.key)]).toEqual([1_000, 'k09000']);
+    const last = { ...CALL, prefix: bytes('k'), after: bytes('k10498') };
+    expect(await other.list(last)).toMatchObject({ entries: [{}], next: undefined });
     expect(await told).toEqual([{ type: 'compacted', snapshot }]);
     // The past is as it was, and a watch from it says that there is a gap.
     const past = await other.list({ ...CALL, prefix: new Uint8Array(), at: before });
@@ -128,18 +137,38 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: imports`, () => {
   it('forgets requests, but at least the last 4,096 not', async () => {
     const prefix = fresh();
     const store = await open(prefix);
+    const { url } = cluster.members[0]!;
     const b64 = (value: string): string => Buffer.from(value).toString('base64');
-    const range = { key: b64(`${prefix}r/`), range_end: b64(`${prefix}r0`), count_only: true };
+    const range = { key: b64(`${prefix}r/`), range_end: b64(`${prefix}r0`) };
     const requests = async (): Promise<number> =>
-      Number((await call(cluster.members[0]!.url, '/v3/kv/range', range)).count);
-    // Each commit looks for old ones with a chance of one in 1,024.
-    const counts: number[] = [];
-    for (let i = 0; i < 80 && !counts.some((each, at) => each < counts[at - 1]!); i++) {
-      const some = Array.from({ length: 300 }, () => transaction({ puts: [pair('a', `${i}`)] }));
-      await Promise.all(some.map((tx) => store.commit(tx, CALL)));
-      counts.push(await requests());
+      Number((await call(url, '/v3/kv/range', { ...range, count_only: true })).count);
+    // As so many commits have left them.
+    const old = REQUESTS_KEPT + 300;
+    for (let i = 0; i < old; i += 100) {
+      const success = Array.from({ length: 100 }, (_, at) => ({
+        request_put: { key: b64(`${prefix}r/${String(i + at).padStart(16, '0')}`), value: 'AQ==' },
+      }));
+      await call(url, '/v3/kv/txn', { success });
     }
-    expect(counts.length).toBeLessThan(80);
-    expect(await requests()).toBeGreaterThanOrEqual(REQUESTS_KEPT);
+    const before = await requests();
+    expect(before).toBeGreaterThanOrEqual(old);
+    const key = (kv: { key: string }): string => atob(kv.key).slice(prefix.length + 2);
+    // One commit out of 1,024 looks for old ones.
+    const random = vi.spyOn(Math, 'random').mockReturnValue(0.5);
+    await store.commit(transaction({ puts: [pair('a', '1')] }), CALL);
+    expect(await requests()).toBe(before + 1);
+    random.mockReturnValue(0);
+    const tx = transaction({ puts: [pair('a', '2')] });
+    await store.commit(tx, CALL);
+    random.mockRestore();
+    await expect.poll(requests).toBe(REQUESTS_KEPT);
+    const { kvs } = await call(url, '/v3/kv/range', { ...range, keys_only: true });
+    const left = new Set<string>(kvs.map(key));
+    expect(left.has(String.fromCharCode(...tx.requestId))).toBe(true);
+    // The oldest went.
+    expect([left.has('0'.repeat(16)), left.has(String(old - 1).padStart(16, '0'))]).toEqual([
+      false,
+      true,
+    ]);
   }, 120_000);
 });

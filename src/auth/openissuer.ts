@@ -20,7 +20,7 @@ import { KeyUses } from './keyuses.ts';
 import { every, type JoinedRotation, joinRotation, REOPEN_MS } from './leader-follow.ts';
 import { Revocations } from './revocations.ts';
 import { CephxServiceHandler } from './servicehandler.ts';
-import { STORE_TIMEOUT_MS } from './storecalls.ts';
+import { LIST_TIMEOUT_MS } from './storecalls.ts';
 import { type OnStale, StoreView } from './storeview.ts';
 
 export interface IssuerOptions {
@@ -118,7 +118,7 @@ export async function readHealth(
 ): Promise<HealthCheck[]> {
   const { store, keyServer, ciphers: options } = issuer;
   const entities: { entity: string; keyType: string | undefined }[] = [];
-  const first = { prefix: ENTITIES.prefix, timeoutMs: STORE_TIMEOUT_MS };
+  const first = { prefix: ENTITIES.prefix, timeoutMs: LIST_TIMEOUT_MS };
   let page = await store.list(first);
   for (;;) {
     for (const { key, value } of page.entries) {

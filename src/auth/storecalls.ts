@@ -82,4 +82,6 @@ export function contended(): StoreError {
 }
 
 export const STORE_TIMEOUT_MS = 5_000;
+/** A page of a list where there are 10^6 entries. */
+export const LIST_TIMEOUT_MS = 20_000;
 export const TRIES_MAX = 16;

@@ -66,7 +66,7 @@ export class EtcdClient {
    */
   async call(path: string, request: Json, deadline: Deadline): Promise<Json> {
     for (let tries = 1; ; tries++) {
-      const attempt = await this.attempt(path, request, deadline);
+      const attempt = await this.attempt(path, request, deadline, tries);
       if (attempt.kind === 'answer') return attempt.answer;
       if (attempt.kind === 'refused') throw attempt.error;
       if (await this.pause(deadline, tries)) continue;
@@ -75,11 +75,16 @@ export class EtcdClient {
     }
   }
 
-  /** One try at the present member; if no answer comes, the next try is made at the next one. */
-  async attempt(path: string, request: Json, deadline: Deadline): Promise<Attempt> {
+  /**
+   * One try at the present member; if no answer comes, the next try is made at the next one. A later
+   * try gets longer: what takes a member a second, as a range of 10^6 keys, would never be answered.
+   */
+  async attempt(path: string, request: Json, deadline: Deadline, tries = 1): Promise<Attempt> {
     if (this.closed) return { kind: 'none', sent: false, message: 'the store was closed' };
     const member = this.#member;
-    const attempt = await this.#attemptAt(member, path, request, deadline);
+    const patience = Math.min(2 ** (tries - 1), PATIENCE_MAX);
+    const limitMs = Math.min(attemptMs(request) * patience, deadline.leftMs);
+    const attempt = await this.#attemptAt(member, path, request, limitMs);
     if (attempt.kind === 'none') this.leave(member);
     return attempt;
   }
@@ -124,29 +129,19 @@ export class EtcdClient {
     this.#poster.close();
   }
 
-  async #attemptAt(
-    member: number,
-    path: string,
-    request: Json,
-    deadline: Deadline,
-  ): Promise<Attempt> {
+  async #attemptAt(member: number, path: string, request: Json, limitMs: number): Promise<Attempt> {
     const session = this.#session;
-    const attempt = await this.#exchange(member, path, request, deadline);
+    const attempt = await this.#exchange(member, path, request, limitMs);
     if (attempt.kind !== 'answer' || !isTokenRefused(attempt.answer)) return judged(attempt);
     // A member that was started anew knows no sessions. The request was refused, so it can go
     // again.
     if (session === this.#session) this.#session = undefined;
-    return judged(await this.#exchange(member, path, request, deadline));
+    return judged(await this.#exchange(member, path, request, limitMs));
   }
 
-  async #exchange(
-    member: number,
-    path: string,
-    request: Json,
-    deadline: Deadline,
-  ): Promise<Attempt> {
+  async #exchange(member: number, path: string, request: Json, limitMs: number): Promise<Attempt> {
     const limit = new AbortController();
-    const ms = Math.max(1, Math.min(attemptMs(request), deadline.leftMs));
+    const ms = Math.max(1, limitMs);
     const timer = setTimeout(() => limit.abort(), ms);
     try {
       const { body } = await this.#post(member, path, request, limit.signal);
@@ -251,6 +246,8 @@ function attemptMs(request: Json): number {
 
 const ATTEMPT_MS = 1_000;
 const ATTEMPT_LARGE_MS = 3_000;
+/** A late try may take so many times as long. */
+const PATIENCE_MAX = 8;
 const PAUSE_MIN_MS = 20;
 const PAUSE_MAX_MS = 400;
 

@@ -21,6 +21,8 @@ export interface KeyValue {
 export interface RangeAnswer {
   readonly kvs: readonly KeyValue[];
   readonly more: boolean;
+  /** All keys of the range, whatever the limit. */
+  readonly count: number;
 }
 
 export interface RangeOptions {
@@ -101,7 +103,8 @@ export function rangesOf(answer: Json): (RangeAnswer | undefined)[] {
 }
 
 export function rangeOf(answer: Json): RangeAnswer {
-  return { kvs: list(answer, 'kvs').map(keyValueOf), more: flag(answer, 'more') };
+  const kvs = list(answer, 'kvs').map(keyValueOf);
+  return { kvs, more: flag(answer, 'more'), count: Number(int(answer, 'count')) };
 }
 
 export function keyValueOf(kv: Json): KeyValue {

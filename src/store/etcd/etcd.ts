@@ -49,6 +49,7 @@ import {
   Layout,
 } from './layout.ts';
 import { listLeases, takeLease } from './lease.ts';
+import { Pager } from './paging.ts';
 import type { Envelope } from './seal.ts';
 import { type Load, loadAll } from './stage.ts';
 import { EtcdWatch } from './watch.ts';
@@ -97,6 +98,7 @@ export async function openEtcdStore(options: EtcdOptions): Promise<EtcdStore> {
 export class EtcdStore implements Store {
   readonly #context: EtcdContext;
   readonly #committer: Committer;
+  readonly #pager = new Pager();
 
   constructor(context: EtcdContext) {
     this.#context = context;
@@ -107,7 +109,7 @@ export class EtcdStore implements Store {
     checkCall(options);
     checkKey(key);
     const { layout } = this.#context;
-    const read = await this.#read(options, (generation) => ({
+    const read = await this.#read(options.at, new Deadline(options.timeoutMs), (generation) => ({
       key: joined(layout.data(generation), key),
     }));
     const [found] = read.range.kvs;
@@ -116,19 +118,9 @@ export class EtcdStore implements Store {
 
   async list(options: ListOptions): Promise<Page> {
     let limit = checkList(options);
-    const { prefix, after } = options;
-    const { layout } = this.#context;
     for (;;) {
       try {
-        const read = await this.#read(options, (generation) => {
-          const data = layout.data(generation);
-          // The first key that is after another one is that key with a zero byte.
-          const key = joined(data, after === undefined ? prefix : joined(after, ZERO));
-          return { key, end: endOf(joined(data, prefix)), limit };
-        });
-        const entries = read.range.kvs.map((found) => this.#entry(found, read.generation));
-        const next = read.range.more ? entries.at(-1)?.key : undefined;
-        return { snapshot: read.snapshot, entries, next };
+        return await this.#page(options, limit);
       } catch (error) {
         // A page of very large values may be too slow or too long; a shorter one is not.
         const isLong = error instanceof StoreError && error.code === 'store.limit';
@@ -175,13 +167,40 @@ export class EtcdStore implements Store {
     for (const watch of [...this.#context.watches]) watch.close();
   }
 
-  /** A range of the generation that counted at the snapshot that is read. */
-  async #read(options: ReadOptions, rangeIn: (generation: string) => Range): Promise<Read> {
-    const { client, layout } = this.#context;
-    if (options.at !== undefined) checkSnapshot(options.at);
+  async #page(options: ListOptions, limit: number): Promise<Page> {
+    const { layout } = this.#context;
+    const { prefix, after } = options;
     const deadline = new Deadline(options.timeoutMs);
+    let { at } = options;
+    const entries: Entry[] = [];
+    for (const { from, end } of this.#pager.parts(prefix, after)) {
+      const read = await this.#read(at, deadline, (generation) => {
+        const data = layout.data(generation);
+        const until = end ? joined(data, end) : endOf(joined(data, prefix));
+        // One more than fits tells whether there is another page.
+        return { key: joined(data, from), end: until, limit: limit - entries.length + 1 };
+      });
+      at = read.snapshot;
+      if (after === undefined && end === undefined) this.#pager.note(prefix, read.range.count);
+      for (const found of read.range.kvs) {
+        const next = entries.at(-1)?.key;
+        if (entries.length === limit) return { snapshot: at, entries, next };
+        entries.push(this.#entry(found, read.generation));
+      }
+    }
+    return { snapshot: at!, entries, next: undefined };
+  }
+
+  /** A range of the generation that counted at the snapshot that is read. */
+  async #read(
+    at: bigint | undefined,
+    deadline: Deadline,
+    rangeIn: (generation: string) => Range,
+  ): Promise<Read> {
+    const { client, layout } = this.#context;
+    if (at !== undefined) checkSnapshot(at);
     // etcd's revision 1 is empty, and 0 would be the latest.
-    const revision = options.at === 0n ? 1n : (options.at ?? 0n);
+    const revision = at === 0n ? 1n : (at ?? 0n);
     let { generation } = this.#context;
     for (;;) {
       const { key, ...range } = rangeIn(generation);
@@ -190,14 +209,14 @@ export class EtcdStore implements Store {
         rangeOp(key, { ...range, revision }),
       ];
       const answer = await client.call(TXN, { success }, deadline);
-      const snapshot = options.at ?? revisionOf(answer);
+      const snapshot = at ?? revisionOf(answer);
       const [pointer, found] = rangesOf(answer);
       const pointed = pointer?.kvs[0];
       if (pointed === undefined) return { snapshot, generation, range: EMPTY };
       const { id } = decodeGeneration(pointed.value);
       if (id === generation) return { snapshot, generation, range: found ?? EMPTY };
       generation = id;
-      if (options.at === undefined) this.#context.generation = id;
+      if (at === undefined) this.#context.generation = id;
     }
   }
 
@@ -251,6 +270,5 @@ interface Read {
 }
 
 const TXN = '/v3/kv/txn';
-const EMPTY: RangeAnswer = { kvs: [], more: false };
-const ZERO = new Uint8Array(1);
+const EMPTY: RangeAnswer = { kvs: [], more: false, count: 0 };
 const OPEN_TIMEOUT_MS = 10_000;
