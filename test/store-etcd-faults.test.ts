@@ -58,7 +58,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: one member behind a proxy`, () => {
     const watch = store.watch((await store.get(bytes('a'), CALL)).snapshot);
     const told = take(watch, Number.POSITIVE_INFINITY, events);
     proxy.fault = () => rng.pick(FAULTS);
-    await randomTransactions(store, twin, new Rng(seed + 1), 150, `seed ${seed}`);
+    await randomTransactions(store, twin, new Rng(seed + 1), 100, `seed ${seed}`);
     await expect.poll(() => events.length, { timeout: 10_000 }).toBe(twin.told.length);
     watch.close();
     expect(await told, `seed ${seed}`).toEqual(twin.told);
