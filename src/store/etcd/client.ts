@@ -76,8 +76,9 @@ export class EtcdClient {
   }
 
   /**
-   * One try at the present member; if no answer comes, the next try is made at the next one. A later
-   * try gets longer: what takes a member a second, as a range of 10^6 keys, would never be answered.
+   * One try at the present member; if no answer comes, the next try is made at the next one. A
+   * later try gets longer: what takes a member a second, as a range of 10^6 keys, would never be
+   * answered.
    */
   async attempt(path: string, request: Json, deadline: Deadline, tries = 1): Promise<Attempt> {
     if (this.closed) return { kind: 'none', sent: false, message: 'the store was closed' };

@@ -27,7 +27,7 @@ export class Pager {
     if (after !== undefined && this.#large.has(nameOf(prefix))) {
       for (let shared = after.length - 1; shared > prefix.length; shared--) {
         const begin = from.subarray(0, Math.min(shared, from.length));
-        // Nothing comes after bytes that are all 0xff, and what is not of the prefix is not asked for.
+        // Nothing comes after bytes that are all 0xff; what is not of the prefix is not asked for.
         const end = begin.every((byte) => byte === 0xff) ? undefined : endOf(begin);
         if (end === undefined || !prefix.every((byte, i) => end[i] === byte)) break;
         yield { from, end };
