@@ -52,7 +52,10 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
         return route(c, deps);
       });
     }
-    app.all(path, () => wrongMethod(Object.keys(routes)));
+    app.all(path, (c) => {
+      c.set('route', path);
+      wrongMethod(Object.keys(routes));
+    });
   }
   const frames = { '/v1/frames': { POST: framesRoute(deps) } };
   const callerRoutes: typeof CALLER_ROUTES = { ...CALLER_ROUTES, ...frames };
@@ -66,7 +69,10 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
         return route(c, deps);
       });
     }
-    app.all(path, () => wrongMethod(Object.keys(routes)));
+    app.all(path, (c) => {
+      c.set('route', path);
+      wrongMethod(Object.keys(routes));
+    });
   }
   app.notFound((c) => {
     c.set('problem', 'route.unknown');
