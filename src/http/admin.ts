@@ -118,7 +118,7 @@ function inSight(deps: AdminDeps): MiddlewareHandler<AdminEnv> {
 
 /** `{prefix, ..., input, yes_i_really_mean_it}` -> `{retcode, status, output}`. */
 async function commandRoute(c: Context<AdminEnv>, deps: AdminDeps): Promise<Response> {
-  const { prefix, args, inbuf, force } = await readBody(c.req.raw, COMMAND_BODY, deps.body);
+  const { prefix, args, inbuf, force } = await readBody(c.req, COMMAND_BODY, deps.body);
   try {
     if (givesKeys(prefix)) refuseInClear(deps);
     const caller = c.get('caller');

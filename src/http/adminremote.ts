@@ -62,7 +62,7 @@ export async function sessionRoute(
 ): Promise<Response> {
   refuseHaste(c, deps, remote);
   const limits = { ...deps.body, lenMax: SESSION_LEN_MAX };
-  const { authorizer, challenge_state } = await readBody(c.req.raw, SESSION_BODY, limits);
+  const { authorizer, challenge_state } = await readBody(c.req, SESSION_BODY, limits);
   const nowNs = deps.command.clock();
   const { verify, sessions } = remote;
   verify.ring.advance(nowNs);
@@ -162,7 +162,7 @@ async function authenticated(
   const age = secondsOf(deps) - signature.created;
   if (Math.abs(age) > CREATED_SKEW) throw invalid(c, deps, remote, 'created');
   // Only now: nobody else can make us read this much.
-  const body = await readBytes(c.req.raw, deps.body);
+  const body = await readBytes(c.req, deps.body);
   if (!digestMatches(headers, body)) throw invalid(c, deps, remote, 'digest');
   // The last thing, and nothing is awaited after it: of two copies one comes through.
   if (!session.seen.take(seq)) throw invalid(c, deps, remote, 'sequence');

@@ -22,7 +22,7 @@ export const getUser: Route = async (c, deps) => {
 
 /** `{caps, key_type}`: makes the entity, or replaces its caps. */
 export const putUser: Route = async (c, deps) => {
-  const body = await readBody(c.req.raw, PUT_BODY, deps.body);
+  const body = await readBody(c.req, PUT_BODY, deps.body);
   const caps = Object.entries(body.caps ?? {}).flat();
   const keyType = body.key_type === undefined ? {} : { key_type: body.key_type };
   for (let tries = 0; tries < TRIES_MAX; tries++) {
@@ -40,7 +40,7 @@ export const putUser: Route = async (c, deps) => {
 
 /** `{caps}`: a text replaces, null removes, what is not named stays. */
 export const patchUser: Route = async (c, deps) => {
-  const body = await readBody(c.req.raw, PATCH_BODY, deps.body);
+  const body = await readBody(c.req, PATCH_BODY, deps.body);
   const entries = Object.entries(body.caps);
   const caps = entries.flatMap(([service, held]) => (held === null ? [] : [service, held]));
   const remove = entries.filter(([, held]) => held === null).map(([service]) => service);

@@ -8,22 +8,33 @@
 
 import { type Context, Hono } from 'hono';
 import { StoreError } from '../errors.ts';
-import { observed } from '../observe/middleware.ts';
-import { readFrom } from './bodybytes.ts';
-import { type Caller, callerOf, type Listener, refuseForeign } from './callers.ts';
+import { REQUEST_ID_HEADER, requestIdOf } from '../observe/requestid.ts';
+import { callerOf, type Listener, refuseForeign } from './callers.ts';
 import { cephxHelloRoute, cephxRequestRoute } from './cephx.ts';
 import { checkRoute, releaseRoute } from './check.ts';
 import { checksRoute } from './checks.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { framesRoute } from './frames.ts';
 import { livezRoute, metricsRoute, openApiRoute, readyzRoute, versionRoute } from './operations.ts';
-import { Problem } from './problem.ts';
+import { Problem, type ProblemCode } from './problem.ts';
 import { rateKey } from './ratelimit.ts';
-import { complete, isWhole } from './reply.ts';
+import { complete, type Reply } from './reply.ts';
 import { signRoute, signVerifyRoute } from './sign.ts';
 import { verifyRoute } from './verify.ts';
 
-type Route = (c: Context<AppEnv>, deps: AppDeps) => Response | Promise<Response>;
+type Route = (c: Context<AppEnv>, deps: AppDeps) => Answer | Promise<Answer>;
+type Answer = Reply | Response;
+/** By method. */
+type Routes = Readonly<Record<string, Route>>;
+
+/** A path and what can be asked there. */
+interface Place {
+  /** As it stands in the route table; what is not there has the name `unmatched`. */
+  readonly path: string;
+  readonly routes: Routes | undefined;
+  /** Whether its routes need a caller. */
+  readonly ofCaller: boolean;
+}
 
 /**
  * Makes the app. Each request must come with `{ listener }` as its bindings: without one it is
@@ -35,59 +46,57 @@ type Route = (c: Context<AppEnv>, deps: AppDeps) => Response | Promise<Response>
  */
 export function createApp(deps: AppDeps): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  app.use('*', observed(deps));
-  app.use('*', async (c, next) => {
-    await next();
-    if (!isWhole(c.res)) complete(c.res, deps);
-  });
-  app.use('*', async (c, next) => {
-    refuseForeign(c.req.raw, c.env.listener);
-    if (c.env.incoming !== undefined) readFrom(c.req.raw, c.env.incoming);
-    await next();
-  });
-  for (const [path, routes] of Object.entries(PUBLIC_ROUTES)) {
-    for (const [method, route] of Object.entries(routes)) {
-      app.on(method, path, (c) => {
-        c.set('route', path);
-        return route(c, deps);
-      });
-    }
-    app.all(path, (c) => {
-      c.set('route', path);
-      wrongMethod(Object.keys(routes));
-    });
-  }
-  const frames = { '/v1/frames': { POST: framesRoute(deps) } };
-  const callerRoutes: typeof CALLER_ROUTES = { ...CALLER_ROUTES, ...frames };
-  for (const [path, routes] of Object.entries(callerRoutes)) {
-    for (const [method, route] of Object.entries(routes)) {
-      app.on(method, path, (c) => {
-        c.set('route', path);
-        const caller = callerOf(c.req.raw, c.env.listener);
-        refuseHaste(deps, caller, c.env.listener);
-        c.set('caller', { ...caller, requestId: c.get('requestId') });
-        return route(c, deps);
-      });
-    }
-    app.all(path, (c) => {
-      c.set('route', path);
-      wrongMethod(Object.keys(routes));
-    });
-  }
-  app.notFound((c) => {
-    c.set('problem', 'route.unknown');
-    return new Problem('route.unknown', 'no such route').toResponse();
-  });
-  app.onError((error, c) => {
-    const problem = problemOf(error, deps, c.get('requestId'));
-    c.set('problem', problem.code);
-    return problem.toResponse();
-  });
+  // One handler for each path and none around it: each more would cost a promise or two.
+  const add = (path: string, routes: Routes, ofCaller: boolean): void => {
+    const place = { path, routes, ofCaller };
+    app.all(path, (c) => serve(c, deps, place));
+  };
+  for (const [path, routes] of Object.entries(PUBLIC_ROUTES)) add(path, routes, false);
+  for (const [path, routes] of Object.entries(CALLER_ROUTES)) add(path, routes, true);
+  add('/v1/frames', { POST: framesRoute(deps) }, true);
+  app.notFound((c) => serve(c, deps, NOWHERE));
   return app;
 }
 
+/** What every request goes through, and what is told of it. Never throws. */
+async function serve(c: Context<AppEnv>, deps: AppDeps, place: Place): Promise<Response> {
+  const started = performance.now();
+  const request = c.req.raw;
+  const requestId = requestIdOf(request.headers.get(REQUEST_ID_HEADER), deps.state.ids);
+  // HEAD is asked as GET; Hono leaves the body out.
+  const method = request.method === 'HEAD' ? 'GET' : request.method;
+  const { routes = NO_ROUTES } = place;
+  const route = Object.hasOwn(routes, method) ? routes[method] : undefined;
+  let answer: Answer;
+  let problem: ProblemCode | undefined;
+  try {
+    refuseForeign(request, c.env.listener);
+    if (route === undefined) throw unknown(place);
+    if (place.ofCaller) {
+      const { id, rights } = callerOf(request, c.env.listener);
+      refuseHaste(deps, id, c.env.listener);
+      c.set('caller', { id, rights, requestId });
+    }
+    answer = await route(c, deps);
+  } catch (error) {
+    const found = problemOf(error, deps, requestId);
+    problem = found.code;
+    answer = found.toResponse();
+  }
+  const response = complete(answer, deps, requestId);
+  deps.observe?.request({
+    requestId,
+    route: place.path,
+    method: request.method,
+    status: response.status,
+    seconds: (performance.now() - started) / 1000,
+    problem,
+  });
+  return response;
+}
+
 /** Routes that anybody on the listener may ask. */
-const PUBLIC_ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
+const PUBLIC_ROUTES: Readonly<Record<string, Routes>> = {
   '/livez': { GET: livezRoute },
   '/readyz': { GET: readyzRoute },
   '/version': { GET: versionRoute },
@@ -96,7 +105,7 @@ const PUBLIC_ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> =
 };
 
 /** Routes that need a caller. */
-const CALLER_ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
+const CALLER_ROUTES: Readonly<Record<string, Routes>> = {
   '/v1/verify': { POST: verifyRoute },
   '/v1/check': { POST: checkRoute },
   '/v1/checks': { POST: checksRoute },
@@ -107,19 +116,22 @@ const CALLER_ROUTES: Readonly<Record<string, Readonly<Record<string, Route>>>> =
   '/v1/cephx/request': { POST: cephxRequestRoute },
 };
 
-function refuseHaste({ state, clock }: AppDeps, caller: Caller, listener: Listener): void {
+function refuseHaste({ state, clock }: AppDeps, caller: string, listener: Listener): void {
+  if (state.rates.limit === undefined) return;
   const remote = listener.kind === 'tcp' ? listener.remote : undefined;
-  const seconds = state.rates.take(rateKey(caller.id, remote), clock());
+  const seconds = state.rates.take(rateKey(caller, remote), clock());
   if (seconds === 0) return;
   const headers = { 'retry-after': `${seconds}` };
   throw new Problem('rate.limited', 'this caller asks more often than it may', headers);
 }
 
-function wrongMethod(methods: readonly string[]): never {
+/** No such place, or no such method there. */
+function unknown({ routes }: Place): Problem {
+  if (routes === undefined) return new Problem('route.unknown', 'no such route');
+  const methods = Object.keys(routes);
   const allow = methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
-  throw new Problem('method.not_allowed', 'this route does not know the method', {
-    allow: allow.join(', '),
-  });
+  const headers = { allow: allow.join(', ') };
+  return new Problem('method.not_allowed', 'this route does not know the method', headers);
 }
 
 function problemOf(error: unknown, deps: AppDeps, requestId: string): Problem {
@@ -133,3 +145,6 @@ function problemOf(error: unknown, deps: AppDeps, requestId: string): Problem {
   deps.log({ level: 'error', event: 'error', request_id: requestId, name, message });
   return new Problem('internal', 'the request could not be processed');
 }
+
+const NOWHERE: Place = { path: 'unmatched', routes: undefined, ofCaller: false };
+const NO_ROUTES: Routes = {};

@@ -3,7 +3,7 @@
  * refused, and every complaint names the field, what it is and what it should be, never its value.
  */
 
-import { type BodyLimits, readBytes } from './bodybytes.ts';
+import { type BodyLimits, readBytes, type Sent } from './bodybytes.ts';
 import { decodeBase64, isWellFormed, parseU64 } from './codec.ts';
 import { Problem } from './problem.ts';
 import {
@@ -32,13 +32,9 @@ export type ShapeOf<S extends Shape> = { readonly [K in keyof S]: ReturnType<S[K
 /**
  * The body of a request as the object that `field` describes. Throws Problem `body.*`, `field.*`.
  */
-export async function readBody<T>(
-  request: Request,
-  field: Field<T>,
-  limits: BodyLimits,
-): Promise<T> {
-  requireJson(request);
-  const bytes = await readBytes(request, limits);
+export async function readBody<T>(from: Sent, field: Field<T>, limits: BodyLimits): Promise<T> {
+  requireJson(from.raw);
+  const bytes = await readBytes(from, limits);
   let text: string;
   let value: unknown;
   try {

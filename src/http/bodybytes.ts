@@ -1,6 +1,9 @@
 /** The bytes of a request's body: bounded in length and in time. */
 
 import type { IncomingMessage } from 'node:http';
+import type { Context } from 'hono';
+import { Deadlines } from './deadlines.ts';
+import type { AppEnv } from './deps.ts';
 import { Problem } from './problem.ts';
 
 /** How a body is taken in. */
@@ -11,9 +14,21 @@ export interface BodyLimits {
   readonly timeoutMs: number;
 }
 
+/** A request whose body is to be read; Hono's own is one. */
+export interface Sent {
+  readonly raw: Request;
+  /** The request as Node has it: then its body is read there, past the streams of the web. */
+  readonly incoming?: IncomingMessage | undefined;
+}
+
+/** A request of the sidecar. */
+export function sent({ req, env }: Context<AppEnv>): Sent {
+  return { raw: req.raw, incoming: env.incoming };
+}
+
 /** All bytes of the body. Throws Problem `body.too_large`, `body.timeout`, `body.incomplete`. */
-export async function readBytes(request: Request, limits: BodyLimits): Promise<Uint8Array> {
-  const pieces = await readPieces(request, limits);
+export async function readBytes(from: Sent, limits: BodyLimits): Promise<Uint8Array> {
+  const pieces = await readPieces(from, limits);
   if (pieces.length === 1) return pieces[0]!;
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   return joined(pieces, new Uint8Array(length));
@@ -29,17 +44,21 @@ export function joined(pieces: readonly Uint8Array[], into: Uint8Array): Uint8Ar
   return into.subarray(0, at);
 }
 
-/** From now on the body of the request is read from Node's own stream: there is no other reader. */
-export function readFrom(request: Request, incoming: IncomingMessage): void {
-  bodies.set(request, incoming);
+/** The body as it came. Throws as readBytes. */
+export async function readPieces(
+  { raw, incoming }: Sent,
+  limits: BodyLimits,
+): Promise<Uint8Array[]> {
+  const declared = raw.headers.get('content-length');
+  if (declared !== null && Number(declared) > limits.lenMax) throw tooLarge(limits);
+  return incoming === undefined ? readWeb(raw, limits, declared) : receive(incoming, limits);
 }
 
-/** The body as it came. Throws as readBytes. */
-export async function readPieces(request: Request, limits: BodyLimits): Promise<Uint8Array[]> {
-  const declared = request.headers.get('content-length');
-  if (declared !== null && Number(declared) > limits.lenMax) throw tooLarge(limits);
-  const incoming = bodies.get(request);
-  if (incoming !== undefined) return receive(incoming, limits);
+async function readWeb(
+  request: Request,
+  limits: BodyLimits,
+  declared: string | null,
+): Promise<Uint8Array[]> {
   let id: ReturnType<typeof setTimeout> | undefined;
   const timer = new Promise<never>((_, reject) => {
     // Made when it is due: an error takes its stack with it, which costs more than the rest here.
@@ -79,20 +98,30 @@ function receive(incoming: IncomingMessage, limits: BodyLimits): Promise<Uint8Ar
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = [];
     let length = 0;
-    const timer = setTimeout(() => end(() => reject(timedOut(limits))), limits.timeoutMs);
+    let settled = false;
+    const refuse = (why: Problem): void => {
+      if (settled) return;
+      settled = true;
+      DEADLINES.remove(deadline);
+      incoming.off('data', onData);
+      reject(why);
+    };
     const onData = (chunk: Uint8Array): void => {
       length += chunk.length;
       chunks.push(chunk);
-      if (length > limits.lenMax) end(() => reject(tooLarge(limits)));
+      if (length > limits.lenMax) refuse(tooLarge(limits));
     };
-    const onEnd = (): void => end(() => resolve(chunks));
+    const onEnd = (): void => {
+      if (settled) return;
+      settled = true;
+      DEADLINES.remove(deadline);
+      resolve(chunks);
+    };
     // Without an end before it: the client has gone.
-    const onClose = (): void => end(() => reject(incomplete()));
-    const end = (settle: () => void): void => {
-      clearTimeout(timer);
-      incoming.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
-      settle();
+    const onClose = (): void => {
+      if (!settled) refuse(incomplete());
     };
+    const deadline = DEADLINES.add(limits.timeoutMs, () => refuse(timedOut(limits)));
     incoming.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
     if (incoming.destroyed && !incoming.readableEnded) onClose();
   });
@@ -110,4 +139,4 @@ function tooLarge(limits: BodyLimits): Problem {
   return new Problem('body.too_large', `the body is longer than ${limits.lenMax} bytes`);
 }
 
-const bodies = new WeakMap<Request, IncomingMessage>();
+const DEADLINES = new Deadlines();

@@ -5,7 +5,7 @@
  */
 
 import type { Context } from 'hono';
-import { readBytes } from './bodybytes.ts';
+import { readBytes, sent } from './bodybytes.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { Problem } from './problem.ts';
 import { isStale } from './staleness.ts';
@@ -50,7 +50,7 @@ async function payloadOf(c: Context<AppEnv>, deps: AppDeps, lenMax: number): Pro
   if (!/^application\/octet-stream\s*$/i.test(type) || c.req.header('content-encoding')) {
     throw new Problem('body.content_type', 'the content-type is not application/octet-stream');
   }
-  return readBytes(c.req.raw, { ...deps.body, lenMax });
+  return readBytes(sent(c), { ...deps.body, lenMax });
 }
 
 function reply(payload: Uint8Array, headers: Readonly<Record<string, string>>): Response {

@@ -17,7 +17,7 @@ import { RecordTooLarge } from '../engine/records.ts';
 import type { Address, CheckRequest } from '../engine/types.ts';
 import type { Verdict } from '../engine/verdict.ts';
 import { type Field, object, optional, readBody, text, u64 } from './body.ts';
-import { readBytes } from './bodybytes.ts';
+import { readBytes, sent } from './bodybytes.ts';
 import { type Caller, requireRight } from './callers.ts';
 import { checkEntity, readEntities } from './checkentity.ts';
 import { answer, type Decision, denial, type Outcome, reasonOf } from './decision.ts';
@@ -34,6 +34,7 @@ import {
 } from './fields.ts';
 import { Problem } from './problem.ts';
 import { ERRNO_CHECK } from './reasons.ts';
+import type { Reply } from './reply.ts';
 import { described } from './schema.ts';
 import type { Session } from './sessions.ts';
 import { STALE_CHECK, tooOld } from './staleness.ts';
@@ -67,11 +68,11 @@ export const checkRequest: Field<CheckBody> = described(() => checkSchema(SHAPE)
 /** What is asked, of whatever subject. */
 type Asked = Omit<CheckRequest, 'handle' | 'tail'>;
 
-export async function checkRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
+export async function checkRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Reply> {
   const caller = c.get('caller');
   const explain = readExplain(c.req.raw.url);
   if (explain) requireRight(caller, 'explain', '"explain=true"');
-  const request = await readBody(c.req.raw, checkRequest, deps.body);
+  const request = await readBody(sent(c), checkRequest, deps.body);
   const context = { call: 'check', caller, service: request.service.name };
   if (await tooOld(deps, request.min_snapshot)) {
     const refused = { ...context, check: STALE_CHECK, op: request.op };
@@ -90,7 +91,7 @@ export async function checkRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Res
 export async function releaseRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
   const caller = c.get('caller');
   requireRight(caller, 'accept', 'this call');
-  const body = await readBytes(c.req.raw, deps.body);
+  const body = await readBytes(sent(c), deps.body);
   if (body.length > 0) throw new Problem('field.unknown', 'this call takes no body');
   const handle = c.req.param('handle') ?? '';
   const session = deps.state.sessions.find(handle, caller.id);

@@ -6,22 +6,16 @@
 
 import type { Context } from 'hono';
 import { type Field, object, optional, readBody, u64 } from './body.ts';
+import { sent } from './bodybytes.ts';
 import { requireRight } from './callers.ts';
 import { type CheckBody, decideCheck, QUESTION, type Question, readExplain } from './check.ts';
 import { readEntities } from './checkentity.ts';
-import {
-  type Decision,
-  denial,
-  ending,
-  logDecision,
-  newDecisionId,
-  type Outcome,
-} from './decision.ts';
+import { type Decision, denial, ending, logDecision, type Outcome } from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { anyOp, capsService } from './fields.ts';
 import { Problem } from './problem.ts';
 import { ERRNO_CHECK } from './reasons.ts';
-import { JSON_TYPE, reply } from './reply.ts';
+import { JSON_TYPE, type Reply } from './reply.ts';
 import { described, type Schema, schemaOf } from './schema.ts';
 import { STALE_CHECK, tooOld } from './staleness.ts';
 
@@ -59,12 +53,12 @@ export const checksRequest: Field<ChecksBody> = object({
   min_snapshot: optional(u64),
 });
 
-export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
+export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Reply> {
   const caller = c.get('caller');
   const explain = readExplain(c.req.raw.url);
   requireRight(caller, 'verify', 'this call');
   if (explain) requireRight(caller, 'explain', '"explain=true"');
-  const request = await readBody(c.req.raw, checksRequest, deps.body);
+  const request = await readBody(sent(c), checksRequest, deps.body);
   if (request.items.length > ITEMS_MAX) {
     const state = `"items" has ${request.items.length} entries: expected at most ${ITEMS_MAX}`;
     throw new Problem('body.too_large', state);
@@ -76,7 +70,7 @@ export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
   // Nothing is awaited from here on, so no reload comes between two items.
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);
-  const id = newDecisionId(deps);
+  const id = deps.state.ids.next();
   const asking = { explain, nowNs, entities };
   const answers = request.items.map((item, index) => {
     let op: unknown;
@@ -89,8 +83,8 @@ export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
     logDecision(deps, id, decision, context, index);
     return decision;
   });
-  const text = JSON.stringify({ answers, ...ending(deps, id, service.name, entities?.snapshot) });
-  return reply(deps, caller.requestId, JSON_TYPE, text);
+  const end = ending(deps, id, service.name, entities?.snapshot);
+  return { type: JSON_TYPE, body: `{"answers":${JSON.stringify(answers)}${end}` };
 }
 
 function outcomeOf(item: unknown, index: number, decide: (question: Question) => Outcome): Outcome {

@@ -4,7 +4,7 @@
  */
 
 import { Buffer } from 'node:buffer';
-import type { Address } from '../engine/types.ts';
+import type { Address, Utime } from '../engine/types.ts';
 
 /** Standard base64 with padding (RFC 4648 section 4). */
 export function encodeBase64(bytes: Uint8Array): string {
@@ -37,13 +37,31 @@ export function parseU64(text: string): bigint | undefined {
 
 /** `2026-11-21T16:00:00.000000000Z` of nanoseconds since 1970. */
 export function formatTime(ns: bigint): string {
-  const second = ns / NS_PER_SECOND;
-  if (second !== lastSecond) {
-    lastDate = new Date(Number(second) * 1000).toISOString().slice(0, 19);
-    lastSecond = second;
+  const seconds = ns / NS_PER_SECOND;
+  return formatSeconds(Number(seconds), Number(ns - seconds * NS_PER_SECOND));
+}
+
+/** The same of a ticket's own time, whose nanoseconds may be a second and more. */
+export function formatUtime({ seconds, nanoseconds }: Utime): string {
+  if (nanoseconds < 1e9) return formatSeconds(seconds, nanoseconds);
+  return formatSeconds(seconds + Math.floor(nanoseconds / 1e9), nanoseconds % 1e9);
+}
+
+/** @param nanoseconds below a second */
+function formatSeconds(seconds: number, nanoseconds: number): string {
+  const day = Math.floor(seconds / 86_400);
+  if (day !== lastDay) {
+    lastDate = new Date(day * 86_400_000).toISOString().slice(0, 11);
+    lastDay = day;
   }
-  const fraction = (ns % NS_PER_SECOND).toString().padStart(9, '0');
-  return `${lastDate}.${fraction}Z`;
+  const second = seconds - day * 86_400;
+  const hour = Math.floor(second / 3600);
+  const time = `${two(hour)}:${two(Math.floor(second / 60) % 60)}:${two(second % 60)}`;
+  return `${lastDate}${time}.${String(1e9 + nanoseconds).slice(1)}Z`;
+}
+
+function two(number: number): string {
+  return number < 10 ? `0${number}` : `${number}`;
 }
 
 /**
@@ -115,8 +133,8 @@ function withFraction(seconds: bigint, fraction: string | undefined): bigint {
   return seconds * NS_PER_SECOND + BigInt((fraction ?? '0').padEnd(9, '0'));
 }
 
-/** The second that was printed last: most times to print are of the same one. */
-let lastSecond: bigint | undefined;
+/** The day that was printed last, with its `T`: most times to print are of the same one. */
+let lastDay: number | undefined;
 let lastDate = '';
 
 export const U64_MAX = 0xffff_ffff_ffff_ffffn;

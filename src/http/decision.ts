@@ -5,10 +5,9 @@
 import type { ReasonCode } from '../engine/codes.ts';
 import type { Verdict } from '../engine/verdict.ts';
 import type { Caller } from './callers.ts';
-import { encodeHex } from './codec.ts';
 import type { AppDeps } from './deps.ts';
 import { REASON_MESSAGES } from './reasons.ts';
-import { JSON_TYPE, reply } from './reply.ts';
+import { JSON_TYPE, type Reply } from './reply.ts';
 import { isStale } from './staleness.ts';
 
 /** What a caller sees of why. */
@@ -47,7 +46,7 @@ export interface DecisionContext {
 }
 
 export function reasonOf(code: ReasonCode): Reason {
-  return code === 'ok' ? { code } : { code, message: REASON_MESSAGES[code] };
+  return REASONS[code];
 }
 
 /** A denial: nothing but the reason and what the node sends its client. */
@@ -65,33 +64,24 @@ export function answer(
   decision: Decision,
   context: DecisionContext,
   snapshot?: bigint,
-): Response {
-  const id = newDecisionId(deps);
+): Reply {
+  const id = deps.state.ids.next();
   logDecision(deps, id, decision, context);
-  const whole = { ...decision, ...ending(deps, id, context.service, snapshot) };
-  return reply(deps, context.caller.requestId, JSON_TYPE, JSON.stringify(whole));
+  const text = JSON.stringify(decision).slice(0, -1) + ending(deps, id, context.service, snapshot);
+  return { type: JSON_TYPE, body: text };
 }
 
-/** What every answer with decisions says besides them; `snapshot` as in `answer`. */
-export function ending(
-  deps: AppDeps,
-  id: string,
-  service: string,
-  snapshot?: bigint,
-): { readonly snapshot: string; readonly decision_id: string; readonly stale?: true } {
+/**
+ * How every answer with decisions ends behind its other fields: snapshot, id, and whether what is
+ * known here is old. `snapshot` as in `answer`.
+ */
+export function ending(deps: AppDeps, id: string, service: string, snapshot?: bigint): string {
   // Cluster or store are away: what was good when they were last heard of is good still.
   const isOld = snapshot !== undefined && deps.users?.isStale(deps.clock()) === true;
   const isLate = (): boolean => deps.ring.stale?.(deps.clock()).includes(service) === true;
   const isAway = isOld || isStale(deps) || isLate();
-  return {
-    snapshot: (snapshot ?? deps.ring.snapshot).toString(),
-    decision_id: id,
-    ...(isAway && { stale: true }),
-  };
-}
-
-export function newDecisionId(deps: AppDeps): string {
-  return encodeHex(deps.random(DECISION_ID_LEN));
+  const stale = isAway ? ',"stale":true' : '';
+  return `,"snapshot":"${snapshot ?? deps.ring.snapshot}","decision_id":"${id}"${stale}}`;
 }
 
 /**
@@ -106,11 +96,24 @@ export function logDecision(
   context: DecisionContext,
   item?: number,
 ): void {
-  const { call, caller, service, check, verdict } = context;
+  const { call, caller, service, check, verdict, authorizer, op } = context;
   const { requestId } = caller;
   const reason = decision.reason.code;
-  const facts = { ...context, id, item, requestId, caller: caller.id, reason };
-  if (deps.observe?.decision({ ...facts, decision: decision.decision })) return;
+  const told = deps.observe?.decision({
+    id,
+    item,
+    requestId,
+    call,
+    caller: caller.id,
+    service,
+    decision: decision.decision,
+    reason,
+    check,
+    verdict,
+    authorizer,
+    op,
+  });
+  if (told === true) return;
   const proven = verdict?.proven === true;
   deps.log({
     level: 'info',
@@ -129,4 +132,9 @@ export function logDecision(
   });
 }
 
-const DECISION_ID_LEN = 12;
+const REASONS = Object.fromEntries(
+  Object.entries(REASON_MESSAGES).map(([code, message]) => [
+    code,
+    code === 'ok' ? { code } : { code, message },
+  ]),
+) as Readonly<Record<ReasonCode, Reason>>;

@@ -13,7 +13,6 @@ import type { Observer } from '../observe/facts.ts';
 import type { BodyLimits } from './bodybytes.ts';
 import type { Caller, Listener } from './callers.ts';
 import type { ClusterUsers } from './clusterusers.ts';
-import type { ProblemCode } from './problem.ts';
 import type { State } from './state.ts';
 
 /** The service secrets in the engine, kept to the clock. */
@@ -99,8 +98,7 @@ export interface Bindings {
 
 export interface AppEnv {
   Bindings: Bindings;
-  /** `route`: the path of the route table; `problem`: what was wrong with the request. */
-  Variables: { caller: Caller; requestId: string; route: string; problem: ProblemCode };
+  Variables: { caller: Caller };
 }
 
 /** Limits of a body unless something else is asked for: 1 MiB, 10 s. */

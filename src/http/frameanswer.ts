@@ -8,7 +8,6 @@ import { entityTypeName } from '../cephx/protocol.ts';
 import { CHECK_NAMES, REASON_CODES, type ReasonCode } from '../engine/codes.ts';
 import { readSecrets, Verdict } from '../engine/verdict.ts';
 import { VERDICT_CONNECTION_SECRET, VERDICT_TOKEN } from '../frames/layout.ts';
-import { newDecisionId } from './decision.ts';
 import { type FrameCall, meansPrevious, type Prepared } from './framerecord.ts';
 import { isStale, STALE_CHECK } from './staleness.ts';
 import { receiptOf } from './verify.ts';
@@ -204,7 +203,7 @@ class Answer {
     const at = place.verdict;
     const reason = REASON_CODES[this.#reason(at)] as ReasonCode;
     const told = deps.observe?.decision({
-      ...{ id: newDecisionId(deps), requestId: owner.caller.requestId, call: 'frames' },
+      ...{ id: deps.state.ids.next(), requestId: owner.caller.requestId, call: 'frames' },
       ...{ caller: owner.caller.id, service: entityTypeName(service) ?? 'unknown' },
       ...{ decision: allowed, reason, check, verdict: new Verdict(view, at) },
       authorizer: prepared.verify?.request.authorizer,

@@ -7,16 +7,16 @@ import type { Context } from 'hono';
 import { BATCH_RECORDS_MAX } from '../../assembly/abi.ts';
 import { frameEnd } from '../frames/layout.ts';
 import { refuseEncoded } from './body.ts';
-import { joined, readPieces } from './bodybytes.ts';
+import { joined, readPieces, sent } from './bodybytes.ts';
 import { type Caller, requireRight } from './callers.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { FrameHost } from './framehost.ts';
 import { FrameOwner } from './frameowners.ts';
 import { Problem } from './problem.ts';
-import { reply } from './reply.ts';
+import type { Reply } from './reply.ts';
 
 /** The route, with the sessions that were opened through it. */
-export function framesRoute(deps: AppDeps): (c: Context<AppEnv>) => Promise<Response> {
+export function framesRoute(deps: AppDeps): (c: Context<AppEnv>) => Promise<Reply> {
   const host = new FrameHost(deps);
   const owners = new Map<string, FrameOwner>();
   // Kept: pages that are new for each call cost more than copying into them.
@@ -27,10 +27,10 @@ export function framesRoute(deps: AppDeps): (c: Context<AppEnv>) => Promise<Resp
     const caller = c.get('caller');
     requireRight(caller, 'verify', 'this call');
     requireFrames(c.req.raw);
-    const bytes = together(await readPieces(c.req.raw, deps.body));
+    const bytes = together(await readPieces(sent(c), deps.body));
     requireWhole(bytes);
     const owner = ownerOf(owners, caller);
-    return reply(deps, caller.requestId, FRAMES_TYPE, join(host.answer(owner, bytes)));
+    return { type: FRAMES_TYPE, body: join(host.answer(owner, bytes)) };
   };
 }
 

@@ -1,39 +1,45 @@
 /**
- * Answers with the headers that every answer has. Where the path is hot they are given to the
- * Response as it is made: set on it afterwards they cost as much as the whole of the decision.
+ * Answers with the headers that every answer has. A route gives what it answers as a Reply, or as
+ * a Response that is not complete yet; the headers go into the Response as it is made, since set
+ * on it afterwards they cost as much as the whole of the decision.
  */
 
 import { REQUEST_ID_HEADER } from '../observe/requestid.ts';
 import type { AppDeps } from './deps.ts';
 
-/** A 200 that nothing has to be added to. */
-export function reply(
+/** A 200 that nothing has to be added to but what every answer has. */
+export interface Reply {
+  /** Content type. */
+  readonly type: string;
+  readonly body: string | Uint8Array<ArrayBuffer>;
+}
+
+/** The whole answer. */
+export function complete(
+  given: Reply | Response,
   { state }: Pick<AppDeps, 'state'>,
-  requestId: string | undefined,
-  type: string,
-  body: string | Uint8Array<ArrayBuffer>,
+  requestId: string,
 ): Response {
-  const headers: Record<string, string> = { 'content-type': type, ...SHARED };
-  if (requestId !== undefined) headers[REQUEST_ID_HEADER] = requestId;
+  if ('status' in given) return completed(given, state.draining, requestId);
+  const headers: Record<string, string> = {
+    'content-type': given.type,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    [REQUEST_ID_HEADER]: requestId,
+  };
+  // So that connections that are kept alive do not outlast us.
   if (state.draining) headers.connection = 'close';
-  const response = new Response(body, { headers });
-  whole.add(response);
+  return new Response(given.body, { headers });
+}
+
+function completed(response: Response, draining: boolean, requestId: string): Response {
+  const { headers } = response;
+  // Answers are about secrets: nobody keeps them, nobody guesses what they are.
+  headers.set('cache-control', 'no-store');
+  headers.set('x-content-type-options', 'nosniff');
+  headers.set(REQUEST_ID_HEADER, requestId);
+  if (draining) headers.set('connection', 'close');
   return response;
 }
 
-/** Whether `reply` has made it. */
-export function isWhole(response: Response): boolean {
-  return whole.has(response);
-}
-
-/** Gives any other answer its headers. */
-export function complete({ headers }: Response, { state }: Pick<AppDeps, 'state'>): void {
-  for (const [name, value] of Object.entries(SHARED)) headers.set(name, value);
-  // So that connections that are kept alive do not outlast us.
-  if (state.draining) headers.set('connection', 'close');
-}
-
 export const JSON_TYPE = 'application/json';
-/** Answers are about secrets: nobody keeps them, nobody guesses what they are. */
-const SHARED = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' } as const;
-const whole = new WeakSet<Response>();

@@ -36,7 +36,7 @@ export const getRevocations: Route = async (c, deps) => {
  */
 export const postRevocation: Route = async (c, deps) => {
   const revocations = revocationsOf(deps);
-  const body = await readBody(c.req.raw, POST_BODY, deps.body);
+  const body = await readBody(c.req, POST_BODY, deps.body);
   requireCaps(c, deps, { prefix: 'auth rm', args: argsOf(idOf(body)), write: true });
   const nowNs = deps.command.clock();
   const id = idOf(body);
@@ -61,7 +61,7 @@ export const postRevocation: Route = async (c, deps) => {
 /** Lifts the one that the body names: `{removed: true}`; 404 if there is none. */
 export const deleteRevocation: Route = async (c, deps) => {
   const revocations = revocationsOf(deps);
-  const id = idOf(await readBody(c.req.raw, DELETE_BODY, deps.body));
+  const id = idOf(await readBody(c.req, DELETE_BODY, deps.body));
   requireCaps(c, deps, { prefix: 'auth rm', args: argsOf(id), write: true });
   if (await revocations.remove(id)) return c.json({ removed: true });
   throw new AdminProblem('revocation.unknown', 'there is no such revocation');

@@ -62,7 +62,7 @@ async function bodyOf<T>(
   deps: AdminDeps,
   field: (value: unknown, at: string) => T,
 ): Promise<T> {
-  return c.req.raw.body === null ? field({}, '') : await readBody(c.req.raw, field, deps.body);
+  return c.req.raw.body === null ? field({}, '') : await readBody(c.req, field, deps.body);
 }
 
 const ROTATE_BODY = object({

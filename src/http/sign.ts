@@ -9,6 +9,7 @@ import { entityTypeName } from '../cephx/protocol.ts';
 import { encodeMessageBlock } from '../cephx/signature.ts';
 import type { SignatureScheme } from '../engine/types.ts';
 import { base64, type Field, object, oneOf, readBody, text, u32, u64, wrongValue } from './body.ts';
+import { sent } from './bodybytes.ts';
 import { requireRight } from './callers.ts';
 import { sessionOf } from './check.ts';
 import { encodeBase64 } from './codec.ts';
@@ -16,6 +17,7 @@ import { answer, type Decision, denial, reasonOf } from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { Problem } from './problem.ts';
 import { ERRNO_VERIFY } from './reasons.ts';
+import type { Reply } from './reply.ts';
 import { described, objectSchema, type Schema, schemaOf, U64_PATTERN } from './schema.ts';
 import type { Session } from './sessions.ts';
 import { deniesAll, STALE_CHECK } from './staleness.ts';
@@ -59,9 +61,9 @@ const readNumbers = object({
 });
 const readBytesBlock = object({ bytes: base64(0, 65_536) });
 
-export async function signRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
+export async function signRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Reply> {
   requireSigning(c, deps);
-  const request = await readBody(c.req.raw, readSign, deps.body);
+  const request = await readBody(sent(c), readSign, deps.body);
   const block = blockOf(request.scheme, request.block);
   return withSession(c, deps, 'sign', request.session, (session, host) => {
     const { core, service } = session;
@@ -73,9 +75,9 @@ export async function signRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Resp
   });
 }
 
-export async function signVerifyRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
+export async function signVerifyRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Reply> {
   requireSigning(c, deps);
-  const request = await readBody(c.req.raw, readSignVerify, deps.body);
+  const request = await readBody(sent(c), readSignVerify, deps.body);
   const block = blockOf(request.scheme, request.block);
   return withSession(c, deps, 'sign_verify', request.session, (session, host) => {
     const { core, service } = session;
@@ -96,7 +98,7 @@ function withSession(
   call: string,
   handle: string,
   decide: (session: Session, host: { nowNs: bigint; policy: AppDeps['policy'] }) => Decision,
-): Response {
+): Reply {
   const caller = c.get('caller');
   if (deniesAll(deps)) {
     const context = { call, caller, service: 'unknown', check: STALE_CHECK };

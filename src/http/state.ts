@@ -5,6 +5,7 @@
  */
 
 import { equalBytes } from '../cephx/denc.ts';
+import { Ids } from '../observe/ids.ts';
 import { type RateLimit, RateLimiter } from './ratelimit.ts';
 import { Sessions } from './sessions.ts';
 import { type ChallengeState, INSTANCE_LEN, type StateKeys } from './tokens.ts';
@@ -28,6 +29,8 @@ export class State {
   readonly spent: SpentStates;
   readonly sessions: Sessions;
   readonly rates: RateLimiter;
+  /** Of requests and decisions. */
+  readonly ids: Ids;
   /** Set when the process is about to end: not ready any more. */
   draining = false;
   #serial = 0n;
@@ -38,6 +41,7 @@ export class State {
     this.spent = new SpentStates(this.instance, options.spentMax ?? SPENT_MAX);
     this.sessions = new Sessions(options.random, options.sessionsMax ?? SESSIONS_MAX);
     this.rates = new RateLimiter(options.rateLimit);
+    this.ids = new Ids(options.random);
   }
 
   /** Number for the next challenge state, from 1. */

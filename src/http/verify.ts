@@ -23,6 +23,7 @@ import {
   text,
   u64,
 } from './body.ts';
+import { sent } from './bodybytes.ts';
 import { type Caller, requireRight } from './callers.ts';
 import { encodeBase64, formatTime } from './codec.ts';
 import { answer, type Decision, denial, reasonOf } from './decision.ts';
@@ -36,6 +37,7 @@ import {
   freshnessOf,
 } from './freshness.ts';
 import { ERRNO_VERIFY } from './reasons.ts';
+import type { Reply } from './reply.ts';
 import { STALE_CHECK, tooOld } from './staleness.ts';
 import { makeReceipt } from './tokens.ts';
 
@@ -59,8 +61,8 @@ const readRequest = object(SHAPE);
 /** What a request may hold. */
 export const verifyRequest: Field<unknown> = readRequest;
 
-export async function verifyRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Response> {
-  const request = await readBody(c.req.raw, readRequest, deps.body);
+export async function verifyRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Reply> {
+  const request = await readBody(sent(c), readRequest, deps.body);
   const caller = c.get('caller');
   requireRight(caller, 'verify', 'this call');
   if (request.secure === true) requireRight(caller, 'accept', '"secure": true');

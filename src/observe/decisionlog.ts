@@ -13,7 +13,7 @@ import { createHmac } from 'node:crypto';
 import { formatEntityName } from '../cephx/protocol.ts';
 import { encodeHex } from '../http/codec.ts';
 import type { DecisionFacts } from './facts.ts';
-import { formatLine } from './logger.ts';
+import { beginLine, endLine, lineField } from './logger.ts';
 import type { RotatingFile } from './rotatingfile.ts';
 
 export interface DecisionLogOptions {
@@ -49,31 +49,40 @@ export class DecisionLog {
 
   #line(facts: DecisionFacts): string {
     const { verdict, op } = facts;
-    return formatLine(this.#options.clock(), {
-      event: 'decision',
-      decision_id: facts.id,
-      item: facts.item,
-      request_id: facts.requestId,
-      call: facts.call,
-      caller: facts.caller,
-      service: facts.service,
-      decision: facts.decision,
-      reason: facts.reason,
-      check: facts.check,
-      ...(verdict !== undefined && provenFields(verdict)),
-      ...(isObject(op) && this.#opFields(op)),
-      sample: facts.decision && this.#options.sample > 1 ? this.#options.sample : undefined,
-    });
+    const { clock, sample } = this.#options;
+    let line = beginLine(clock(), 'info', 'decision');
+    line += lineField('decision_id', facts.id);
+    line += lineField('item', facts.item);
+    line += lineField('request_id', facts.requestId);
+    line += lineField('call', facts.call);
+    line += lineField('caller', facts.caller);
+    line += lineField('service', facts.service);
+    line += `,"decision":${facts.decision}`;
+    line += lineField('reason', facts.reason);
+    line += lineField('check', facts.check);
+    if (verdict !== undefined) line += provenFields(verdict);
+    if (isObject(op)) line += this.#opFields(op);
+    if (facts.decision && sample > 1) line += `,"sample":${sample}`;
+    return endLine(line);
   }
 
   /** The operation by what it names; values such as the arguments of a command stay out. */
-  #opFields(op: Readonly<Record<string, unknown>>): Record<string, unknown> {
-    const access = ['read', 'write', 'exec'].filter((name) => op[name] === true).join(',');
-    const { pool, namespace, fs, module, command, mask } = op;
-    const shared = { pool, namespace, fs, module, command, mask, access: access || undefined };
+  #opFields(op: Readonly<Record<string, unknown>>): string {
+    let fields = '';
+    for (const name of ['pool', 'namespace', 'fs', 'module', 'command', 'mask']) {
+      fields += lineField(name, op[name]);
+    }
+    let access = op.read === true ? 'read' : '';
+    for (const name of ['write', 'exec']) {
+      if (op[name] === true) access += access === '' ? name : `,${name}`;
+    }
+    if (access !== '') fields += `,"access":"${access}"`;
     const { object, path } = op;
-    if (this.#options.hashKey === undefined) return { ...shared, object, path };
-    return { ...shared, object_hash: this.#hash(object), path_hash: this.#hash(path) };
+    if (this.#options.hashKey === undefined) {
+      return fields + lineField('object', object) + lineField('path', path);
+    }
+    const hashed = lineField('object_hash', this.#hash(object));
+    return fields + hashed + lineField('path_hash', this.#hash(path));
   }
 
   #hash(name: unknown): string | undefined {
@@ -86,20 +95,16 @@ export class DecisionLog {
 type Verdict = NonNullable<DecisionFacts['verdict']>;
 
 /** Whom a verdict is about, where that was proved. */
-function provenFields(verdict: Verdict): Record<string, unknown> {
-  const { entityType } = verdict;
-  const proven = verdict.proven || (entityType !== 0 && verdict.decision);
-  if (!proven) return {};
-  return {
-    entity:
-      entityType === 0 ? undefined : formatEntityName({ type: entityType, id: verdict.entityId }),
-    ...(verdict.proven && {
-      global_id: verdict.globalId,
-      secret_id: verdict.secretId,
-      ticket_key_type: verdict.ticketKeyType,
-      session_key_type: verdict.sessionKeyType,
-    }),
-  };
+function provenFields(verdict: Verdict): string {
+  const { entityType, proven } = verdict;
+  let fields = '';
+  if (entityType !== 0 && (proven || verdict.decision)) {
+    fields += lineField('entity', formatEntityName({ type: entityType, id: verdict.entityId }));
+  }
+  if (!proven) return fields;
+  fields += `,"global_id":"${verdict.globalId}","secret_id":"${verdict.secretId}"`;
+  fields += lineField('ticket_key_type', verdict.ticketKeyType);
+  return fields + lineField('session_key_type', verdict.sessionKeyType);
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -24,18 +24,37 @@ export function createLogger(options: LoggerOptions): (record: LogRecord) => voi
 
 /** A record as its line. `level` is `info` and `event` is `event` where the record has none. */
 export function formatLine(nowNs: bigint, record: Readonly<Record<string, unknown>>): string {
-  const { level = 'info', event = 'event', ...fields } = record;
-  const line: Record<string, unknown> = { time: formatTime(nowNs) };
-  for (const [name, value] of Object.entries({ level, event, ...fields })) {
-    if (value !== undefined) line[name] = printable(value);
+  let line = beginLine(nowNs, record.level ?? 'info', record.event ?? 'event');
+  for (const name in record) {
+    if (name !== 'level' && name !== 'event') line += lineField(name, record[name]);
   }
-  return `${JSON.stringify(line)}\n`;
+  return endLine(line);
 }
 
+/** The beginning of a line; `lineField` goes on with it, `endLine` ends it. */
+export function beginLine(nowNs: bigint, level: unknown, event: unknown): string {
+  return `{"time":"${formatTime(nowNs)}"${lineField('level', level)}${lineField('event', event)}`;
+}
+
+/** A field of a line, nothing where there is no value. `name` is one of ours. */
+export function lineField(name: string, value: unknown): string {
+  if (value === undefined) return '';
+  if (typeof value === 'string') return `,"${name}":${quoted(value)}`;
+  return `,"${name}":${JSON.stringify(printable(value))}`;
+}
+
+export function endLine(line: string): string {
+  return `${line}}\n`;
+}
+
+function quoted(text: string): string {
+  if (text.length > TEXT_LEN_MAX) return JSON.stringify(`${text.slice(0, TEXT_LEN_MAX)}...`);
+  return PLAIN.test(text) ? `"${text}"` : JSON.stringify(text);
+}
+
+/** Anything but text. */
 function printable(value: unknown): string | number | boolean | null {
   switch (typeof value) {
-    case 'string':
-      return value.length <= TEXT_LEN_MAX ? value : `${value.slice(0, TEXT_LEN_MAX)}...`;
     case 'boolean':
     case 'number':
       return value;
@@ -52,3 +71,5 @@ function printable(value: unknown): string | number | boolean | null {
 
 /** Longest text of one field: names from the network may be as long as a body. */
 const TEXT_LEN_MAX = 1_024;
+/** Text that is the same in JSON. */
+const PLAIN = /^[ !#-[\]-~]*$/;

@@ -4,12 +4,13 @@
  * check names tell what a masked answer hides: as counters they would be an oracle.)
  */
 
-import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Registry } from 'prom-client';
 import { SOURCE_CAPS, SOURCE_SESSION, SOURCE_TICKET_CACHE } from '../../assembly/abi.ts';
 import { utimeNs } from '../cephx/denc.ts';
 import type { Verdict } from '../engine/verdict.ts';
 import type { DecisionFacts, RequestFacts } from './facts.ts';
 import { addGauges, type MetricsSource, PREFIX } from './gauges.ts';
+import { Latency } from './latency.ts';
 import { SkewEstimate } from './skew.ts';
 import { Tally } from './tally.ts';
 
@@ -22,9 +23,7 @@ export class Metrics {
   readonly #problems: Tally;
   readonly #shadow: Tally;
   readonly #dropped: Tally;
-  readonly #seconds: Histogram<'route'>;
-  /** Routes come from the route table, so there are few. */
-  readonly #secondsBy = new Map<string, Histogram.Internal<'route'>>();
+  readonly #seconds: Latency;
   readonly #clock: () => bigint;
   readonly #skew = { mac: new SkewEstimate(), none: new SkewEstimate() };
 
@@ -53,13 +52,9 @@ export class Metrics {
       'Decisions that are missing in the decision log.',
       ['decision'],
     );
-    this.#seconds = new Histogram({
-      name: `${PREFIX}http_request_duration_seconds`,
-      help: 'Time from the head of a request to the head of its answer.',
-      labelNames: ['route'],
-      buckets: BUCKETS,
-      registers: [this.registry],
-    });
+    const duration = `${PREFIX}http_request_duration_seconds`;
+    const about = 'Time from the head of a request to the head of its answer.';
+    this.#seconds = new Latency(this.registry, duration, about, 'route', BUCKETS);
     addGauges(this.registry, source, this.#skew);
     new Counter({
       name: `${PREFIX}decision_log_errors_total`,
@@ -72,17 +67,7 @@ export class Metrics {
   request({ route, status, seconds, problem }: RequestFacts): void {
     this.#requests.add(route, String(status));
     if (problem !== undefined) this.#problems.add(problem);
-    this.#secondsOf(route).observe(seconds);
-  }
-
-  /** Looked up once: prom-client hashes the labels of every call. */
-  #secondsOf(route: string): Histogram.Internal<'route'> {
-    let seconds = this.#secondsBy.get(route);
-    if (seconds === undefined) {
-      seconds = this.#seconds.labels(route);
-      this.#secondsBy.set(route, seconds);
-    }
-    return seconds;
+    this.#seconds.observe(route, seconds);
   }
 
   decision({ call, service, decision, reason, verdict }: DecisionFacts): void {
