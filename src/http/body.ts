@@ -213,7 +213,10 @@ export function wrongValue(at: string, expected: string, got?: string): Problem 
 
 function requireJson(request: Request): void {
   const type = request.headers.get('content-type') ?? '';
-  if (!/^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i.test(type)) {
+  if (
+    type !== 'application/json' &&
+    !/^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i.test(type)
+  ) {
     throw new Problem('body.content_type', 'the content-type is not application/json');
   }
   refuseEncoded(request);
@@ -232,23 +235,25 @@ export function refuseEncoded(request: Request): void {
  */
 function hasDoubledName(json: string): boolean {
   const open: (Set<string> | undefined)[] = [];
+  let names: Set<string> | undefined;
   // The last token that was no white space decides whether a string is a name.
-  let before = '';
+  let before = 0;
   for (let at = 0; at < json.length; at++) {
-    const char = json[at]!;
-    if (char === '"') {
+    const char = json.charCodeAt(at);
+    if (char === QUOTE) {
       const end = endOfString(json, at);
-      const names = open.at(-1);
-      if (names !== undefined && (before === '{' || before === ',')) {
-        const name = JSON.parse(json.slice(at, end)) as string;
+      if (names !== undefined && (before === BRACE || before === COMMA)) {
+        const held = json.slice(at + 1, end - 1);
+        const name = held.includes('\\') ? (JSON.parse(`"${held}"`) as string) : held;
         if (names.has(name)) return true;
         names.add(name);
       }
       at = end - 1;
-    } else if (char === '{') open.push(new Set());
-    else if (char === '[') open.push(undefined);
-    else if (char === '}' || char === ']') open.pop();
-    if (char > ' ') before = char;
+    } else if (char === BRACE || char === BRACKET) {
+      open.push(names);
+      names = char === BRACE ? new Set() : undefined;
+    } else if (char === BRACE_END || char === BRACKET_END) names = open.pop();
+    if (char > SPACE) before = char;
   }
   return false;
 }
@@ -257,7 +262,7 @@ function hasDoubledName(json: string): boolean {
 function endOfString(json: string, start: number): number {
   for (let at = json.indexOf('"', start + 1); ; at = json.indexOf('"', at + 1)) {
     let before = at;
-    while (json[before - 1] === '\\') before -= 1;
+    while (json.charCodeAt(before - 1) === BACKSLASH) before -= 1;
     if ((at - before) % 2 === 0) return at + 1;
   }
 }
@@ -280,3 +285,11 @@ function named(at: string): string {
 // ignoreBOM keeps a byte order mark, which is then no JSON (RFC 8259 section 8.1).
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const utf8Out = new TextEncoder();
+const SPACE = 32;
+const QUOTE = 34;
+const COMMA = 44;
+const BRACKET = 91;
+const BACKSLASH = 92;
+const BRACKET_END = 93;
+const BRACE = 123;
+const BRACE_END = 125;

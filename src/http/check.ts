@@ -13,6 +13,7 @@ import {
   parse,
 } from '../caps/index.ts';
 import { formatEntityName } from '../cephx/protocol.ts';
+import type { ReasonCode } from '../engine/codes.ts';
 import { RecordTooLarge } from '../engine/records.ts';
 import type { Address, CheckRequest } from '../engine/types.ts';
 import type { Verdict } from '../engine/verdict.ts';
@@ -20,7 +21,7 @@ import { type Field, object, optional, readBody, text, u64 } from './body.ts';
 import { readBytes, sent } from './bodybytes.ts';
 import { type Caller, requireRight } from './callers.ts';
 import { checkEntity, readEntities } from './checkentity.ts';
-import { answer, type Decision, denial, type Outcome, reasonOf } from './decision.ts';
+import { answer, type Decision, denial, type Outcome, type Reason, reasonOf } from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { explainGrants } from './explain.ts';
 import {
@@ -37,7 +38,7 @@ import { ERRNO_CHECK } from './reasons.ts';
 import type { Reply } from './reply.ts';
 import { described } from './schema.ts';
 import type { Session } from './sessions.ts';
-import { STALE_CHECK, tooOld } from './staleness.ts';
+import { deniesAll, STALE_CHECK, tooOld } from './staleness.ts';
 
 /** Who is asked about, and what. */
 export interface Question {
@@ -73,18 +74,20 @@ export async function checkRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Rep
   const explain = readExplain(c.req.raw.url);
   if (explain) requireRight(caller, 'explain', '"explain=true"');
   const request = await readBody(sent(c), checkRequest, deps.body);
-  const context = { call: 'check', caller, service: request.service.name };
-  if (await tooOld(deps, request.min_snapshot)) {
-    const refused = { ...context, check: STALE_CHECK, op: request.op };
+  const call = 'check';
+  const { service, op, min_snapshot: least } = request;
+  if (least === undefined ? deniesAll(deps) : await tooOld(deps, least)) {
+    const refused = { call, caller, service: service.name, check: STALE_CHECK, op };
     return answer(deps, denial('store.stale', ERRNO_CHECK), refused);
   }
-  const entities = await readEntities(deps, caller, [request]);
+  const named = request.entity !== undefined;
+  const entities = named ? await readEntities(deps, caller, [request]) : undefined;
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);
   const outcome = decideCheck(deps, caller, request, { explain, nowNs, entities });
   const { check, verdict } = outcome;
-  const details = { ...context, check, verdict, op: request.op };
-  return answer(deps, outcome.decision, details, entities?.snapshot);
+  const context = { call, caller, service: service.name, check, verdict, op };
+  return answer(deps, outcome.decision, context, entities?.snapshot);
 }
 
 /** Ends a session of this caller. Saying it twice is no error. */
@@ -139,15 +142,15 @@ export function decideCheck(
 }
 
 function decide(deps: AppDeps, caller: Caller, request: CheckBody, asking: Asking): Outcome {
-  const subjects = ['session', 'entity', 'caps'].filter(
-    (name) => request[name as 'session' | 'entity' | 'caps'] !== undefined,
-  );
-  if (subjects.length !== 1) {
+  const { service, session, caps, entity } = request;
+  const subjects = given(session) + given(caps) + given(entity);
+  if (subjects !== 1) {
     throw new Problem('field.conflict', 'exactly one of "session", "entity", "caps" must be given');
   }
   requireRight(caller, 'verify', 'this call');
-  if (request.session === undefined) requireRight(caller, 'explain', `"${subjects[0]}"`);
-  const { service, session, caps, entity } = request;
+  if (session === undefined) {
+    requireRight(caller, 'explain', caps === undefined ? '"entity"' : '"caps"');
+  }
   const { explain, nowNs } = asking;
   if (service.name === 'mon' || (service.name === 'mgr' && session === undefined)) {
     return decideBits(deps, request, service.name, asking);
@@ -159,6 +162,10 @@ function decide(deps: AppDeps, caller: Caller, request: CheckBody, asking: Askin
   return checkEntity(asking.entities, entity, service.name, (text) =>
     checkCaps(deps, text, asked, nowNs),
   );
+}
+
+function given(subject: string | undefined): number {
+  return subject === undefined ? 0 : 1;
 }
 
 /** Mon and mgr caps, which the core does not know: a text, or an entity's. */
@@ -231,7 +238,8 @@ function checkSession(
     ? formatEntityName({ type: verdict.entityType, id: verdict.entityId })
     : undefined;
   const decision = decisionOf(verdict, authenticated, entity);
-  const grants = asked.explain ? explainGrants(verdict, session.caps) : undefined;
+  if (!asked.explain) return { decision, check: reason, verdict };
+  const grants = explainGrants(verdict, session.caps);
   return { decision: { ...decision, grants }, check: reason, verdict };
 }
 
@@ -242,8 +250,9 @@ function checkCaps(deps: AppDeps, caps: string, asked: Asked, nowNs: bigint): Ou
     return { decision: denial(parsed.reason, ERRNO_CHECK), check: parsed.reason };
   }
   const verdict = deps.engine.check({ ...asked, handle: parsed.handle }, host);
-  const grants = asked.explain ? explainGrants(verdict, caps) : undefined;
-  return { decision: { ...decisionOf(verdict, false), grants }, check: verdict.reason };
+  const decision = decisionOf(verdict, false);
+  if (!asked.explain) return { decision, check: verdict.reason };
+  return { decision: { ...decision, grants: explainGrants(verdict, caps) }, check: verdict.reason };
 }
 
 function decisionOf(verdict: Verdict, authenticated: boolean, entity?: string): Decision {
@@ -253,10 +262,15 @@ function decisionOf(verdict: Verdict, authenticated: boolean, entity?: string): 
   return {
     decision: verdict.decision,
     authenticated,
-    reason: { ...reasonOf(verdict.reason), grant },
+    reason: reasonAt(verdict.reason, grant),
     entity,
     client_errno: verdict.decision ? undefined : ERRNO_CHECK,
   };
+}
+
+function reasonAt(code: ReasonCode, grant: number | null): Reason {
+  const { message } = reasonOf(code);
+  return message === undefined ? { code, grant } : { code, message, grant };
 }
 
 function drop(deps: AppDeps, handle: string, session: Session): void {
@@ -266,6 +280,7 @@ function drop(deps: AppDeps, handle: string, session: Session): void {
 
 export function readExplain(url: string): boolean {
   let explain = false;
+  if (!url.includes('?')) return explain;
   for (const [name, value] of new URL(url).searchParams) {
     if (name !== 'explain' || (value !== 'true' && value !== 'false')) {
       throw new Problem('query.unknown', 'the query can only hold "explain=true"');

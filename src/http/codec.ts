@@ -13,9 +13,18 @@ export function encodeBase64(bytes: Uint8Array): string {
 
 /** Bytes of canonical base64: padding is there, no white space, spare bits are zero. */
 export function decodeBase64(text: string): Uint8Array | undefined {
+  const { length } = text;
+  if (length === 0) return new Uint8Array(0);
+  if (length % 4 !== 0 || text.includes('-') || text.includes('_')) return undefined;
+  let padding = 0;
+  if (text.charCodeAt(length - 1) === PAD) padding = text.charCodeAt(length - 2) === PAD ? 2 : 1;
   const bytes = Buffer.from(text, 'base64');
-  // Buffer skips what it does not know, so only what prints to the same text was base64.
-  if (bytes.toString('base64') !== text) return undefined;
+  // Buffer skips what it does not know, and then there is too little.
+  if (bytes.length !== (length / 4) * 3 - padding) return undefined;
+  if (padding > 0) {
+    const spare = padding === 1 ? SPARE_2 : SPARE_4;
+    if (!spare.includes(text.charAt(length - 1 - padding))) return undefined;
+  }
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
@@ -84,7 +93,7 @@ export function parseTime(text: string): bigint | undefined {
 
 /** Whether UTF-8 can express the text: no surrogate stands alone. */
 export function isWellFormed(text: string): boolean {
-  return !LONE_SURROGATE.test(text);
+  return !BEYOND_LATIN.test(text) || !LONE_SURROGATE.test(text);
 }
 
 /** An IPv4 or IPv6 address in text form (RFC 4291 section 2.2); no port, brackets or zone. */
@@ -96,9 +105,21 @@ export function parseAddress(text: string): Address | undefined {
 }
 
 function parseIpv4(text: string): number[] | undefined {
-  if (!/^(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})$/.test(text)) return undefined;
-  const parts = text.split('.').map(Number);
-  return parts.every((part) => part <= 255) ? parts : undefined;
+  const parts: number[] = [];
+  let part = -1;
+  for (let at = 0; at <= text.length; at++) {
+    const char = at < text.length ? text.charCodeAt(at) : DOT;
+    if (char === DOT) {
+      if (part < 0 || parts.push(part) > 4) return undefined;
+      part = -1;
+    } else {
+      // No digit, or one behind a leading zero.
+      if (char < ZERO || char > ZERO + 9 || part === 0) return undefined;
+      part = (part < 0 ? 0 : part * 10) + char - ZERO;
+      if (part > 255) return undefined;
+    }
+  }
+  return parts.length === 4 ? parts : undefined;
 }
 
 function parseIpv6(text: string): number[] | undefined {
@@ -139,4 +160,11 @@ let lastDate = '';
 
 export const U64_MAX = 0xffff_ffff_ffff_ffffn;
 export const NS_PER_SECOND = 1_000_000_000n;
+const BEYOND_LATIN = /[\u0100-\uffff]/;
 const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
+const DOT = 46;
+const ZERO = 48;
+const PAD = 61;
+/** Digits whose two, or four, lowest bits are zero. */
+const SPARE_2 = 'AEIMQUYcgkosw048';
+const SPARE_4 = 'AQgw';

@@ -203,10 +203,18 @@ class Answer {
     const at = place.verdict;
     const reason = REASON_CODES[this.#reason(at)] as ReasonCode;
     const told = deps.observe?.decision({
-      ...{ id: deps.state.ids.next(), requestId: owner.caller.requestId, call: 'frames' },
-      ...{ caller: owner.caller.id, service: entityTypeName(service) ?? 'unknown' },
-      ...{ decision: allowed, reason, check, verdict: new Verdict(view, at) },
+      id: deps.state.ids.next(),
+      item: undefined,
+      requestId: owner.caller.requestId,
+      call: 'frames',
+      caller: owner.caller.id,
+      service: entityTypeName(service) ?? 'unknown',
+      decision: allowed,
+      reason,
+      check,
+      verdict: new Verdict(view, at),
       authorizer: prepared.verify?.request.authorizer,
+      op: undefined,
     });
     if (told === true) return;
     const proven = (view.getUint32(at + abi.VERDICT_INFO, true) & abi.INFO_PROVEN) !== 0;

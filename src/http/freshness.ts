@@ -116,13 +116,13 @@ export function bindingOf(
 function required(deps: AppDeps, binding: Binding, nowNs: bigint): Freshness {
   const { state } = deps;
   const fields = { issuedNs: nowNs, instance: state.instance, serial: state.nextSerial() };
-  const made = makeChallengeState(state.keys, binding, fields, deps.random(SALT_LEN));
+  const made = makeChallengeState(deps.engine, state.keys, binding, fields, deps.random(SALT_LEN));
   return { kind: 'required', challenge: made.challenge, state: made.token };
 }
 
 function byState(deps: AppDeps, binding: Binding, token: string, nowNs: bigint): Freshness {
   const { state } = deps;
-  const held = readChallengeState(state.keys, binding, token);
+  const held = readChallengeState(deps.engine, state.keys, binding, token);
   if (held === undefined) return refused(EXPIRED, 'state.bad');
   // Only its own process knows whether a state was spent; elsewhere the connection's name, which
   // the caller never uses again, stands in for that.
@@ -138,7 +138,7 @@ function byState(deps: AppDeps, binding: Binding, token: string, nowNs: bigint):
 function byReceipt(deps: AppDeps, binding: Binding, token: string, nowNs: bigint): Freshness {
   // A receipt speaks of one connection, so without its name it says nothing.
   if (binding.connection === undefined) return refused(EXPIRED, 'receipt.connection');
-  const held = readReceipt(deps.state.keys, binding, token);
+  const held = readReceipt(deps.engine, deps.state.keys, binding, token);
   if (held === undefined) return refused(EXPIRED, 'receipt.bad');
   const ageMax = deps.policy.sessionMaxAgeNs ?? 0n;
   if (ageMax > 0n && nowNs - held.answeredNs >= ageMax) return refused(EXPIRED, 'receipt.age');

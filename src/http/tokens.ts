@@ -8,9 +8,9 @@
  * a token in wrong hands tells nothing about the number that the client must answer.
  */
 
-import { hmac } from '@noble/hashes/hmac.js';
-import { sha256 } from '@noble/hashes/sha2.js';
+import { PRIMITIVE_HMAC_SHA256, PRIMITIVE_SHA256 } from '../../assembly/abi.ts';
 import { equalBytes } from '../cephx/denc.ts';
+import type { Engine } from '../engine/engine.ts';
 import type { Address } from '../engine/types.ts';
 import { decodeBase64, encodeBase64 } from './codec.ts';
 
@@ -44,6 +44,9 @@ export interface ChallengeState {
   readonly challenge: bigint;
 }
 
+/** What computes SHA-256 and HMAC: the core, since a token is made or read at every handshake. */
+export type Hashing = Pick<Engine, 'primitive'>;
+
 /** How the challenge of a receipt was answered. */
 export type ReceiptMode = 'state' | 'expected';
 
@@ -55,6 +58,7 @@ export interface Receipt {
 
 /** Makes a `challenge_state` and its fresh challenge. `salt` is SALT_LEN random bytes. */
 export function makeChallengeState(
+  hashing: Hashing,
   keys: StateKeys,
   binding: Binding,
   fields: Omit<ChallengeState, 'challenge'>,
@@ -67,43 +71,53 @@ export function makeChallengeState(
   body.set(fields.instance, 9);
   view.setBigUint64(9 + INSTANCE_LEN, fields.serial, true);
   body.set(salt, 17 + INSTANCE_LEN);
-  const bound = boundTo(binding);
-  const token = seal(keys.current, LABEL_STATE, bound, body);
-  return { token, challenge: deriveChallenge(keys.current, bound, body) };
+  const input = new MacInput(hashing, binding, body);
+  const token = seal(input, keys.current, LABEL_STATE, body);
+  return { token, challenge: deriveChallenge(input, keys.current) };
 }
 
 /** The content of a `challenge_state` if it is ours and bound to just this; else undefined. */
 export function readChallengeState(
+  hashing: Hashing,
   keys: StateKeys,
   binding: Binding,
   token: string,
 ): ChallengeState | undefined {
-  const bound = boundTo(binding);
-  const opened = open(keys, LABEL_STATE, bound, token, STATE_LEN);
+  const opened = open(hashing, keys, LABEL_STATE, binding, token, STATE_LEN);
   if (opened === undefined) return undefined;
-  const { key, body } = opened;
+  const { key, body, input } = opened;
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   return {
     issuedNs: view.getBigUint64(1, true),
     instance: body.slice(9, 9 + INSTANCE_LEN),
     serial: view.getBigUint64(9 + INSTANCE_LEN, true),
-    challenge: deriveChallenge(key, bound, body),
+    challenge: deriveChallenge(input, key),
   };
 }
 
 /** Makes a `receipt`: a challenge for just this was answered. */
-export function makeReceipt(keys: StateKeys, binding: Binding, receipt: Receipt): string {
+export function makeReceipt(
+  hashing: Hashing,
+  keys: StateKeys,
+  binding: Binding,
+  receipt: Receipt,
+): string {
   const body = new Uint8Array(RECEIPT_LEN);
   const view = new DataView(body.buffer);
   view.setUint8(0, TOKEN_VERSION);
   view.setUint8(1, RECEIPT_MODES.indexOf(receipt.mode));
   view.setBigUint64(2, receipt.answeredNs, true);
-  return seal(keys.current, LABEL_RECEIPT, boundTo(binding), body);
+  return seal(new MacInput(hashing, binding, body), keys.current, LABEL_RECEIPT, body);
 }
 
 /** The content of a `receipt` if it is ours and bound to just this; else undefined. */
-export function readReceipt(keys: StateKeys, binding: Binding, token: string): Receipt | undefined {
-  const opened = open(keys, LABEL_RECEIPT, boundTo(binding), token, RECEIPT_LEN);
+export function readReceipt(
+  hashing: Hashing,
+  keys: StateKeys,
+  binding: Binding,
+  token: string,
+): Receipt | undefined {
+  const opened = open(hashing, keys, LABEL_RECEIPT, binding, token, RECEIPT_LEN);
   if (opened === undefined) return undefined;
   const view = new DataView(opened.body.buffer, opened.body.byteOffset);
   return {
@@ -112,81 +126,88 @@ export function readReceipt(keys: StateKeys, binding: Binding, token: string): R
   };
 }
 
-function seal(key: Uint8Array, label: string, bound: Uint8Array, body: Uint8Array): string {
+function seal(input: MacInput, key: Uint8Array, label: Uint8Array, body: Uint8Array): string {
   const token = new Uint8Array(body.length + MAC_LEN);
   token.set(body);
-  token.set(mac(key, label, bound, body), body.length);
+  token.set(input.mac(key, label), body.length);
   return encodeBase64(token);
 }
 
 function open(
+  hashing: Hashing,
   keys: StateKeys,
-  label: string,
-  bound: Uint8Array,
+  label: Uint8Array,
+  binding: Binding,
   token: string,
   bodyLen: number,
-): { key: Uint8Array; body: Uint8Array } | undefined {
+): { key: Uint8Array; body: Uint8Array; input: MacInput } | undefined {
   const bytes = decodeBase64(token);
   if (bytes === undefined || bytes.length !== bodyLen + MAC_LEN) return undefined;
   const body = bytes.subarray(0, bodyLen);
   const given = bytes.subarray(bodyLen);
+  const input = new MacInput(hashing, binding, body);
   for (const key of [keys.current, keys.previous]) {
-    if (key === undefined || !equalBytes(given, mac(key, label, bound, body))) continue;
-    return body[0] === TOKEN_VERSION ? { key, body } : undefined;
+    if (key === undefined || !equalBytes(given, input.mac(key, label))) continue;
+    return body[0] === TOKEN_VERSION ? { key, body, input } : undefined;
   }
   return undefined;
 }
 
-function deriveChallenge(key: Uint8Array, bound: Uint8Array, body: Uint8Array): bigint {
-  const digest = mac(key, LABEL_CHALLENGE, bound, body);
+function deriveChallenge(input: MacInput, key: Uint8Array): bigint {
+  const digest = input.mac(key, LABEL_CHALLENGE);
   return new DataView(digest.buffer, digest.byteOffset).getBigUint64(0, true);
 }
 
-/** A binding as it goes into a MAC: no two of them give the same bytes. */
-function boundTo({ service, caller, connection, peer, partA }: Binding): Uint8Array {
-  const serviceBytes = new Uint8Array(4);
-  new DataView(serviceBytes.buffer).setUint32(0, service, true);
-  return lengthened([
-    serviceBytes,
-    utf8.encode(caller),
+/**
+ * What a MAC is over: label, binding and body, each part behind its length (u32), so that no two
+ * of them give the same bytes.
+ */
+class MacInput {
+  readonly #hashing: Hashing;
+  /** The label ends at LABEL_ROOM. */
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  #end = LABEL_ROOM;
+
+  constructor(hashing: Hashing, binding: Binding, body: Uint8Array) {
+    const { service, caller, connection, peer, partA } = binding;
+    const text = 3 * (caller.length + (connection?.length ?? 0));
+    this.#hashing = hashing;
+    this.#bytes = new Uint8Array(LABEL_ROOM + PARTS_ROOM + text + body.length);
+    this.#view = new DataView(this.#bytes.buffer);
+    this.#view.setUint32(this.#end, 4, true);
+    this.#view.setUint32(this.#end + 4, service, true);
+    this.#end += 8;
+    this.#text(caller);
     // Absent and empty differ.
-    connection === undefined ? ABSENT : utf8.encode(`=${connection}`),
-    peer === undefined ? ABSENT : peer.bytes,
-    sha256(partA),
-  ]);
-}
-
-function mac(key: Uint8Array, label: string, bound: Uint8Array, body: Uint8Array): Uint8Array {
-  return keyed(key)
-    .clone()
-    .update(lengthened([utf8.encode(label)]))
-    .update(bound)
-    .update(lengthened([body]))
-    .digest();
-}
-
-/** HMAC under a key, with the key's two blocks hashed. There are two keys at a time. */
-function keyed(key: Uint8Array): ReturnType<typeof hmac.create> {
-  let prepared = keyedBy.get(key);
-  if (prepared === undefined) {
-    prepared = hmac.create(sha256, key);
-    keyedBy.set(key, prepared);
+    this.#text(connection === undefined ? '' : `=${connection}`);
+    this.#part(peer === undefined ? ABSENT : peer.bytes);
+    this.#part(hashing.primitive(PRIMITIVE_SHA256, ABSENT, partA));
+    this.#part(body);
   }
-  return prepared;
-}
 
-/** The parts, each behind its length. */
-function lengthened(parts: readonly Uint8Array[]): Uint8Array {
-  const length = parts.reduce((sum, part) => sum + 4 + part.length, 0);
-  const bytes = new Uint8Array(length);
-  const view = new DataView(bytes.buffer);
-  let at = 0;
-  for (const part of parts) {
-    view.setUint32(at, part.length, true);
-    bytes.set(part, at + 4);
-    at += 4 + part.length;
+  /** @param label one of the LABEL_* */
+  mac(key: Uint8Array, label: Uint8Array): Uint8Array {
+    const start = LABEL_ROOM - label.length;
+    this.#bytes.set(label, start);
+    return this.#hashing.primitive(
+      PRIMITIVE_HMAC_SHA256,
+      key,
+      this.#bytes.subarray(start, this.#end),
+    );
   }
-  return bytes;
+
+  #part(bytes: Uint8Array): void {
+    this.#view.setUint32(this.#end, bytes.length, true);
+    this.#bytes.set(bytes, this.#end + 4);
+    this.#end += 4 + bytes.length;
+  }
+
+  #text(text: string): void {
+    const { written } = utf8.encodeInto(text, this.#bytes.subarray(this.#end + 4));
+    this.#view.setUint32(this.#end, written, true);
+    this.#end += 4 + written;
+  }
 }
 
 /** Length of the random name of a process, in bytes. */
@@ -200,10 +221,20 @@ const TOKEN_VERSION = 1;
 const STATE_LEN = 17 + INSTANCE_LEN + SALT_LEN;
 const RECEIPT_LEN = 10;
 const MAC_LEN = 32;
-const LABEL_STATE = 'cephgate challenge_state v1';
-const LABEL_CHALLENGE = 'cephgate server challenge v1';
-const LABEL_RECEIPT = 'cephgate receipt v1';
 const RECEIPT_MODES: readonly ReceiptMode[] = ['state', 'expected'];
 const ABSENT = new Uint8Array(0);
 const utf8 = new TextEncoder();
-const keyedBy = new WeakMap<Uint8Array, ReturnType<typeof hmac.create>>();
+const LABEL_STATE = labelOf('cephgate challenge_state v1');
+const LABEL_CHALLENGE = labelOf('cephgate server challenge v1');
+const LABEL_RECEIPT = labelOf('cephgate receipt v1');
+/** More than the longest label takes. */
+const LABEL_ROOM = 64;
+/** Lengths, service, the sign before a connection, address and hash. */
+const PARTS_ROOM = 96;
+
+function labelOf(text: string): Uint8Array {
+  const bytes = new Uint8Array(4 + text.length);
+  new DataView(bytes.buffer).setUint32(0, text.length, true);
+  utf8.encodeInto(text, bytes.subarray(4));
+  return bytes;
+}

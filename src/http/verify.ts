@@ -9,7 +9,6 @@
 
 import type { Context } from 'hono';
 import { AUTHORIZER_LEN_MAX, INFO_CAPS_DECODED, INFO_CAPS_PRESENT } from '../../assembly/abi.ts';
-import { utimeNs } from '../cephx/denc.ts';
 import { formatEntityName } from '../cephx/protocol.ts';
 import type { Verdict } from '../engine/verdict.ts';
 import {
@@ -25,7 +24,7 @@ import {
 } from './body.ts';
 import { sent } from './bodybytes.ts';
 import { type Caller, requireRight } from './callers.ts';
-import { encodeBase64, formatTime } from './codec.ts';
+import { encodeBase64, formatUtime } from './codec.ts';
 import { answer, type Decision, denial, reasonOf } from './decision.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { peer, service } from './fields.ts';
@@ -38,7 +37,7 @@ import {
 } from './freshness.ts';
 import { ERRNO_VERIFY } from './reasons.ts';
 import type { Reply } from './reply.ts';
-import { STALE_CHECK, tooOld } from './staleness.ts';
+import { deniesAll, STALE_CHECK, tooOld } from './staleness.ts';
 import { makeReceipt } from './tokens.ts';
 
 const TOKEN_LEN_MAX = 512;
@@ -66,24 +65,26 @@ export async function verifyRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
   const caller = c.get('caller');
   requireRight(caller, 'verify', 'this call');
   if (request.secure === true) requireRight(caller, 'accept', '"secure": true');
-  const context = { call: 'verify', caller, service: request.service.name };
-  if (request.authorizer.length > AUTHORIZER_LEN_MAX) {
-    return answer(deps, denial('limit.exceeded', ERRNO_VERIFY), { ...context, check: 'limit' });
-  }
-  if (await tooOld(deps, request.min_snapshot)) {
-    return answer(deps, denial('store.stale', ERRNO_VERIFY), { ...context, check: STALE_CHECK });
+  const call = 'verify';
+  const { authorizer, service, min_snapshot: least } = request;
+  const refused = (code: 'limit.exceeded' | 'store.stale', check: string): Reply =>
+    answer(deps, denial(code, ERRNO_VERIFY), { call, caller, service: service.name, check });
+  if (authorizer.length > AUTHORIZER_LEN_MAX) return refused('limit.exceeded', 'limit');
+  if (least === undefined ? deniesAll(deps) : await tooOld(deps, least)) {
+    return refused('store.stale', STALE_CHECK);
   }
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);
-  const freshness = freshnessOf(deps, caller, request.service.id, request, nowNs);
+  const freshness = freshnessOf(deps, caller, service.id, request, nowNs);
   let verdict = judge(deps, caller, request, freshness, nowNs);
-  if (verdict.reason === SECRET_UNKNOWN && (await deps.ring.catchUp?.(request.authorizer))) {
+  if (verdict.reason === SECRET_UNKNOWN && (await deps.ring.catchUp?.(authorizer))) {
     verdict = judge(deps, caller, request, freshness, nowNs);
   }
   const decision = decide(deps, caller, request, freshness, verdict, nowNs);
   const byToken = freshness.kind === 'refused' && verdict.reason === CHALLENGE_REQUIRED;
   const check = byToken ? `sidecar.${freshness.why}` : verdict.check;
-  return answer(deps, decision, { ...context, check, verdict, authorizer: request.authorizer });
+  const context = { call, caller, service: service.name, check, verdict, authorizer };
+  return answer(deps, decision, context);
 }
 
 function judge(
@@ -124,8 +125,9 @@ function decide(
     // Fail closed should core and sidecar ever disagree on what a challenge is.
     if (kind === 'required' || kind === 'refused') throw new Error('accepted without a challenge');
     const handedOut = caller.rights.has('accept') && kind !== 'none';
-    const more = handedOut ? accepted(deps, caller, request, freshness, verdict, nowNs) : {};
-    return { ...granted(request, freshness, verdict), ...more };
+    const proved = granted(request, freshness, verdict);
+    if (!handedOut) return proved;
+    return Object.assign(proved, accepted(deps, caller, request, freshness, verdict, nowNs));
   }
   const { reason } = verdict;
   if (reason !== CHALLENGE_REQUIRED) return denial(reason, ERRNO_VERIFY);
@@ -152,8 +154,8 @@ function granted(request: Request, freshness: Freshness, verdict: Verdict): Deci
     service: request.service.name,
     caps: undecodable ? null : verdict.caps,
     allow_all: verdict.allowAll,
-    created: formatTime(utimeNs(verdict.created)),
-    expires: formatTime(utimeNs(verdict.expires)),
+    created: formatUtime(verdict.created),
+    expires: formatUtime(verdict.expires),
     expired: verdict.expired,
     secret_id: verdict.secretId.toString(),
     ticket_key_type: verdict.ticketKeyType,
@@ -206,7 +208,7 @@ export function receiptOf(
   if (freshness.kind !== 'issued' && freshness.kind !== 'receipt') return undefined;
   const binding = bindingOf(caller, service, request);
   if (binding === undefined) return undefined;
-  return makeReceipt(deps.state.keys, binding, { mode: freshness.mode, answeredNs });
+  return makeReceipt(deps.engine, deps.state.keys, binding, { mode: freshness.mode, answeredNs });
 }
 
 const CHALLENGE_REQUIRED = 'authorizer.challenge_required';
