@@ -160,6 +160,7 @@ describe('the search', () => {
     const leaky = await Kit.create();
     const { deps } = leaky;
     const engine = Object.create(deps.engine);
+    engine.primitive = deps.engine.primitive.bind(deps.engine);
     engine.verify = () => {
       throw new Error(`cannot use key ${aesSecret.toBase64()}`);
     };
