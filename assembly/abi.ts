@@ -670,7 +670,7 @@ export const PROFILE_READ_WRITE = 3;
 export const PROFILE_RBD = 4;
 export const PROFILE_RBD_READ_ONLY = 5;
 
-/** Counters of the ticket cache: u32 words that the host reads; the first three wrap. */
+/** Counters of the ticket cache: u32 words that the host reads; all but held and most wrap. */
 export const TICKETS_HITS = 0;
 /** Look-ups that found nothing while the cache was on. */
 export const TICKETS_MISSES = 4;
@@ -679,7 +679,9 @@ export const TICKETS_EMPTIED = 8;
 /** Tickets held now, and at most under this preset. */
 export const TICKETS_HELD = 12;
 export const TICKETS_MAX = 16;
-export const TICKETS_LEN = 20;
+/** Tickets that gave way to another one of their set. */
+export const TICKETS_EVICTED = 20;
+export const TICKETS_LEN = 24;
 
 /** Caps view, filled by `caps_view(handle)`: u32 words. */
 export const CAPS_VIEW_TEXT = 0;

@@ -16,6 +16,7 @@ import {
   HOST_TICKET_CACHE,
   TICKET_CACHE_BLOB_MAX,
   TICKETS_EMPTIED,
+  TICKETS_EVICTED,
   TICKETS_HELD,
   TICKETS_HITS,
   TICKETS_MISSES,
@@ -158,6 +159,7 @@ function freeWay(set: i32): i32 {
     store<u32>(at, load<u32>(at) & ~TOUCHED);
   }
   drop(victim);
+  count(TICKETS_EVICTED);
   return victim;
 }
 

@@ -144,6 +144,7 @@ describe('what is asked for when it is read', () => {
 
   it('the ticket cache: what it saved, what it holds, how often it was emptied', async () => {
     const { kit, metrics } = await watched();
+    expect((await metrics()).get('cephgate_ticket_cache_evicted_total')).toBe(0);
     const cache = async (): Promise<(number | undefined)[]> => {
       const seen = await metrics();
       const names = ['hits_total', 'misses_total', 'emptied_total', 'entries', 'entries_max'];

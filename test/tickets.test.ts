@@ -201,7 +201,8 @@ describe.each(['aes', 'aes256k'] as const)(`ticket cache, %s (seed ${seed})`, (t
 
   it('is bounded: others give way and are wiped; all of it is wiped in the end', () => {
     warm();
-    const { max } = engine.ticketCache;
+    const before = engine.ticketCache;
+    const { max } = before;
     const keys = Array.from({ length: 3 * max }, () => {
       const client = makeTicket(secret.key, rng.random, { sessionType: type });
       expect(show(HOST, client).reason).toBe('ok');
@@ -209,7 +210,8 @@ describe.each(['aes', 'aes256k'] as const)(`ticket cache, %s (seed ${seed})`, (t
     });
     const memory = Buffer.from(engine.memory);
     const there = keys.filter(({ secret: bytes }) => memory.includes(Buffer.from(bytes))).length;
-    const { held } = engine.ticketCache;
+    const { held, evicted } = engine.ticketCache;
+    expect(evicted - before.evicted).toBe(before.held + keys.length - held);
     expect(held).toBeGreaterThan(max / 2);
     expect(held).toBeLessThanOrEqual(max);
     expect([held, held - 1]).toContain(there);

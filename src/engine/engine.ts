@@ -319,6 +319,7 @@ export class Engine {
       hits: view.getUint32(abi.TICKETS_HITS, true),
       misses: view.getUint32(abi.TICKETS_MISSES, true),
       emptied: view.getUint32(abi.TICKETS_EMPTIED, true),
+      evicted: view.getUint32(abi.TICKETS_EVICTED, true),
       held: view.getUint32(abi.TICKETS_HELD, true),
       max: view.getUint32(abi.TICKETS_MAX, true),
     };

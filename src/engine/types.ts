@@ -176,13 +176,15 @@ export interface EngineOptions {
   readonly ticketCache?: boolean;
 }
 
-/** Counters of the ticket cache since the start; the first three wrap at 2^32. */
+/** Counters of the ticket cache since the start; all but `held` and `max` wrap at 2^32. */
 export interface TicketCacheStats {
   readonly hits: number;
   /** Look-ups that found nothing. */
   readonly misses: number;
   /** Times that it was emptied while it held something: ring, policy or `cacheClear`. */
   readonly emptied: number;
+  /** Tickets that gave way to another one. */
+  readonly evicted: number;
   /** Tickets held now, and at most. */
   readonly held: number;
   readonly max: number;

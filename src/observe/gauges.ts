@@ -113,7 +113,7 @@ function addTicketCache(registry: Registry, add: Add, { engine }: MetricsSource)
   const counter = (
     name: string,
     help: string,
-    of: keyof Pick<TicketCacheStats, 'hits' | 'misses' | 'emptied'>,
+    of: keyof Pick<TicketCacheStats, 'hits' | 'misses' | 'evicted' | 'emptied'>,
   ): void => {
     new Counter({
       ...{ name: `${PREFIX}${name}`, help, registers: [registry] },
@@ -125,6 +125,7 @@ function addTicketCache(registry: Registry, add: Add, { engine }: MetricsSource)
   };
   counter('ticket_cache_hits_total', 'Tickets that were found opened.', 'hits');
   counter('ticket_cache_misses_total', 'Tickets that were looked for in vain.', 'misses');
+  counter('ticket_cache_evicted_total', 'Tickets that gave way to others.', 'evicted');
   counter(
     'ticket_cache_emptied_total',
     'Times that the ticket cache was emptied: other secrets, another policy.',
