@@ -126,6 +126,11 @@ class Schedule {
     const row: i32 = load<u8>(ROUND_CONSTANTS + n);
     return i32x4.replace_lane(Vec.bytes(ENC_63), 0, row * 0x01010101);
   }
+
+  /** A round key that is neither the first nor the last, as decryption needs it. */
+  @inline static inverse(key: v128): v128 {
+    return v128.xor(Block.mix(KEY_DEC, Vec.high(key), Vec.low(key)), Vec.bytes(DEC_63));
+  }
 }
 
 /** Encrypts the 16 bytes at src into dst. */
@@ -208,44 +213,59 @@ export function simdCbcDecrypt(
   }
 }
 
-/** Expands a key of 16 or 32 bytes; `decrypt` is 1 for the equivalent inverse cipher. */
-export function simdExpand(key: usize, keyLen: i32, schedule: usize, decrypt: i32): void {
-  const rounds = (keyLen >> 2) + 6;
+/** Expands a key of 16 or 32 bytes for encryption. */
+export function simdExpandEncrypt(key: usize, keyLen: i32, schedule: usize): void {
+  const constant = Vec.bytes(ENC_63);
   let a = Block.linear(Vec.arrange(v128.load(key), ROWS), ENC_IN);
-  putKey(schedule, 0, rounds, a, decrypt);
+  v128.store(schedule, a);
+  let at = schedule + 16;
   if (keyLen == 16) {
-    for (let n = 1; n <= 10; n++) {
-      a = Schedule.next(a, a, ROT_WORD, Schedule.constant(n - 1));
-      putKey(schedule, n, rounds, a, decrypt);
+    for (let n = 0; n < 9; n++, at += 16) {
+      a = Schedule.next(a, a, ROT_WORD, Schedule.constant(n));
+      v128.store(at, v128.xor(a, constant));
     }
+    a = Schedule.next(a, a, ROT_WORD, Schedule.constant(9));
   } else {
     let b = Block.linear(Vec.arrange(v128.load(key, 16), ROWS), ENC_IN);
-    putKey(schedule, 1, rounds, b, decrypt);
-    for (let n = 2; n <= 14; n += 2) {
-      a = Schedule.next(a, b, ROT_WORD, Schedule.constant((n >> 1) - 1));
-      putKey(schedule, n, rounds, a, decrypt);
-      if (n == 14) break;
-      b = Schedule.next(b, a, LAST_WORD, Vec.bytes(ENC_63));
-      putKey(schedule, n + 1, rounds, b, decrypt);
+    v128.store(at, v128.xor(b, constant));
+    at += 16;
+    for (let n = 0; n < 6; n++, at += 32) {
+      a = Schedule.next(a, b, ROT_WORD, Schedule.constant(n));
+      v128.store(at, v128.xor(a, constant));
+      b = Schedule.next(b, a, LAST_WORD, constant);
+      v128.store(at, v128.xor(b, constant), 16);
     }
+    a = Schedule.next(a, b, ROT_WORD, Schedule.constant(6));
   }
-  if (decrypt) v128.store(schedule + (rounds << 4), v128.load(key));
+  const last = Vec.arrange(Block.linear(a, KEY_ENC_LAST), ROWS);
+  v128.store(at, v128.xor(last, Vec.bytes(0x63)));
 }
 
-/** Puts round key n where the cipher will look for it, in the form that it needs there. */
-function putKey(schedule: usize, n: i32, rounds: i32, key: v128, decrypt: i32): void {
-  if (decrypt) {
-    const at = schedule + ((rounds - n) << 4);
-    const constant = Vec.bytes(DEC_63);
-    if (n == rounds) v128.store(at, v128.xor(Block.linear(key, KEY_DEC_FIRST), constant));
-    else v128.store(at, v128.xor(Block.mix(KEY_DEC, Vec.high(key), Vec.low(key)), constant));
-  } else {
-    const at = schedule + (n << 4);
-    if (n == 0) v128.store(at, key);
-    else if (n < rounds) v128.store(at, v128.xor(key, Vec.bytes(ENC_63)));
-    else {
-      const standard = Vec.arrange(Block.linear(key, KEY_ENC_LAST), ROWS);
-      v128.store(at, v128.xor(standard, Vec.bytes(0x63)));
+/** Expands a key of 16 or 32 bytes for the equivalent inverse cipher: its last round key first. */
+export function simdExpandDecrypt(key: usize, keyLen: i32, schedule: usize): void {
+  const first = v128.load(key);
+  const constant = Vec.bytes(ENC_63);
+  let a = Block.linear(Vec.arrange(first, ROWS), ENC_IN);
+  let at = schedule + (((keyLen >> 2) + 6) << 4);
+  v128.store(at, first);
+  at -= 16;
+  if (keyLen == 16) {
+    for (let n = 0; n < 9; n++, at -= 16) {
+      a = Schedule.next(a, a, ROT_WORD, Schedule.constant(n));
+      v128.store(at, Schedule.inverse(a));
     }
+    a = Schedule.next(a, a, ROT_WORD, Schedule.constant(9));
+  } else {
+    let b = Block.linear(Vec.arrange(v128.load(key, 16), ROWS), ENC_IN);
+    v128.store(at, Schedule.inverse(b));
+    at -= 32;
+    for (let n = 0; n < 6; n++, at -= 32) {
+      a = Schedule.next(a, b, ROT_WORD, Schedule.constant(n));
+      v128.store(at, Schedule.inverse(a), 16);
+      b = Schedule.next(b, a, LAST_WORD, constant);
+      v128.store(at, Schedule.inverse(b));
+    }
+    a = Schedule.next(a, b, ROT_WORD, Schedule.constant(6));
   }
+  v128.store(schedule, v128.xor(Block.linear(a, KEY_DEC_FIRST), Vec.bytes(DEC_63)));
 }

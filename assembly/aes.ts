@@ -4,25 +4,41 @@
  * cipher is aes-simd.ts, without it is aes-plain.ts; a schedule of the one is nothing to the other.
  */
 
+import { BITS_SCHEDULE_LEN, bitsCbcDecrypt, bitsExpand, bitsWipe } from './aes-bits';
 import { plainCbcDecrypt, plainDecrypt, plainEncrypt, plainExpand, plainWipe } from './aes-plain';
-import { simdCbcDecrypt, simdDecrypt, simdEncrypt, simdExpand } from './aes-simd';
+import {
+  simdCbcDecrypt,
+  simdDecrypt,
+  simdEncrypt,
+  simdExpandDecrypt,
+  simdExpandEncrypt,
+} from './aes-simd';
 
 /** Bytes of a key schedule: 15 round keys, the number of AES-256. */
 export const AES_SCHEDULE_LEN: i32 = 240;
+/** Whether many blocks under one key are decrypted on bit planes, with a schedule for that. */
+const WIDE: bool = ASC_FEATURE_SIMD && !ASC_FEATURE_RELAXED_SIMD;
+/** Bytes of a wide schedule; 0: the build has none. */
+export const AES_WIDE_LEN: i32 = WIDE ? BITS_SCHEDULE_LEN : 0;
 /** Rounds of AES-128 and of AES-256. */
 export const AES128_ROUNDS: i32 = 10;
 export const AES256_ROUNDS: i32 = 14;
 
 /** Expands a key of 16 or 32 bytes at `key` for encryption, into AES_SCHEDULE_LEN bytes. */
 export function aesExpandEncrypt(key: usize, keyLen: i32, schedule: usize): void {
-  if (ASC_FEATURE_SIMD) simdExpand(key, keyLen, schedule, 0);
+  if (ASC_FEATURE_SIMD) simdExpandEncrypt(key, keyLen, schedule);
   else plainExpand(key, keyLen, schedule);
 }
 
 /** Expands a key of 16 or 32 bytes at `key` for decryption, into AES_SCHEDULE_LEN bytes. */
 export function aesExpandDecrypt(key: usize, keyLen: i32, schedule: usize): void {
-  if (ASC_FEATURE_SIMD) simdExpand(key, keyLen, schedule, 1);
+  if (ASC_FEATURE_SIMD) simdExpandDecrypt(key, keyLen, schedule);
   else plainExpand(key, keyLen, schedule);
+}
+
+/** Expands a key of 16 or 32 bytes for decryption of many blocks, into AES_WIDE_LEN bytes. */
+export function aesExpandWide(key: usize, keyLen: i32, wide: usize): void {
+  if (WIDE) bitsExpand(key, keyLen, wide);
 }
 
 /** Encrypts the 16 bytes at src into dst; they may be the same. */
@@ -55,20 +71,33 @@ export function aesCbcEncrypt(
   }
 }
 
-/** CBC decryption of `blocks` blocks at src into dst (which may not overlap); iv is 16 bytes. */
+/**
+ * CBC decryption of `blocks` blocks at src into dst (which may not overlap); iv is 16 bytes. `wide`
+ * is the wide schedule of the same key, or 0.
+ */
 export function aesCbcDecrypt(
   schedule: usize,
+  wide: usize,
   rounds: i32,
   iv: usize,
   src: usize,
   dst: usize,
   blocks: i32,
 ): void {
+  if (WIDE && wide != 0) {
+    for (; blocks >= 8; blocks -= 8) {
+      bitsCbcDecrypt(wide, rounds, iv, src, dst);
+      iv = src + 112;
+      src += 128;
+      dst += 128;
+    }
+  }
   if (ASC_FEATURE_SIMD) simdCbcDecrypt(schedule, rounds, iv, src, dst, blocks);
   else plainCbcDecrypt(schedule, rounds, iv, src, dst, blocks);
 }
 
-/** Zeroes the static scratch of the cipher; with SIMD everything stays in locals. */
+/** Zeroes the static scratch of the cipher. */
 export function aesWipe(): void {
   if (!ASC_FEATURE_SIMD) plainWipe();
+  if (WIDE) bitsWipe();
 }

@@ -46,6 +46,7 @@ import {
   TICKETS_MAX,
   WORK_LEN,
 } from './abi';
+import { AES_WIDE_LEN } from './aes';
 
 /** Static blocks: the host knows them from the layout table. */
 export const HOST: usize = memory.data(HOST_LEN, 16);
@@ -76,6 +77,7 @@ export let gidScratch: usize = 0;
 export let gidScratchMax: i32 = 0;
 
 export let secrets: usize = 0;
+export let wides: usize = 0;
 export let sessions: usize = 0;
 export let sessionsMax: i32 = 0;
 export let capsSlots: usize = 0;
@@ -89,13 +91,18 @@ export let ticketTags: usize = 0;
 export let ticketSlots: usize = 0;
 export let ticketsMax: i32 = 0;
 
-export const SECRETS_LEN: i32 = 5 * 64 * 640;
+/** A slot of secrets.ts for each of 64 secrets of five services. */
+export const SECRET_LEN: i32 = 416;
+export const SECRETS_LEN: i32 = 5 * 64 * SECRET_LEN;
+/** Wide schedules (aes.ts): enough for the secrets that five services rotate, and as many again. */
+export const WIDES_MAX: i32 = 32;
 export const SESSION_LEN: i32 = 320;
 export const CAPS_SLOT_LEN: i32 = 64;
 /** Smallest block of the caps heap, in bytes. */
 export const CAPS_BLOCK_MIN: i32 = 256;
 export const REVOCATIONS_LEN: i32 = 1024 * 160;
-export const TICKET_SLOT_LEN: i32 = 2048;
+/** Not a power of two: slots would share the same few sets of a cache. */
+export const TICKET_SLOT_LEN: i32 = 2048 + 64;
 
 const PAGE: i32 = 65536;
 
@@ -147,6 +154,7 @@ function layTransient(): void {
 
 function layKept(): void {
   secrets = take(SECRETS_LEN);
+  wides = take(WIDES_MAX * AES_WIDE_LEN);
   sessions = take(sessionsMax * SESSION_LEN);
   capsSlots = take(capsSlotsMax * CAPS_SLOT_LEN);
   capsBuckets = take(capsSlotsMax * 4);

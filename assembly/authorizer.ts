@@ -59,7 +59,7 @@ import {
   infoSecretLen,
 } from './protocol';
 import { K256_OPEN_LEN, k256Decrypt, k256MacOk, k256PrepareOpen, rfc8009Wipe } from './rfc8009';
-import { SECRET_BYTES, SECRET_PREPARED, SECRET_TYPE, secretFind } from './secrets';
+import { SECRET_BYTES, SECRET_PREPARED, SECRET_TYPE, SECRET_WIDE, secretFind } from './secrets';
 import { sha2Wipe } from './sha2';
 import { TICKET_KEY, ticketFind, ticketKeep, ticketRestore } from './tickets';
 
@@ -177,6 +177,8 @@ let openedBytes: i32 = 0;
 function openTicket(strict: i32): u64 {
   const empty = load<u32>(secretSlot + SECRET_BYTES) == 0;
   const aes = load<u32>(secretSlot + SECRET_TYPE) == KEY_TYPE_AES;
+  const prepared = secretSlot + SECRET_PREPARED;
+  const wide: usize = load<u32>(secretSlot + SECRET_WIDE);
   openedFrom = 0;
   openedBytes = 0;
   // The spare bytes behind the plaintext are read by the decoder whatever it says.
@@ -184,15 +186,15 @@ function openTicket(strict: i32): u64 {
   if (aes) {
     if (blobLen == 0 || (blobLen & 15) != 0)
       return clear() | bit(CHECK_TICKET_CIPHERTEXT_LENGTH, 1);
-    cbcOpen(secretSlot + SECRET_PREPARED, blob, blobLen, plain);
+    cbcOpen(prepared, wide, blob, blobLen, plain);
     zeroSpare(plain + blobLen);
     openedBytes = blobLen - stripLen(plain, blobLen);
     return bit(CHECK_TICKET_PADDING, strict & paddingBad(plain, blobLen));
   }
   if (blobLen < 40) return clear() | bit(CHECK_TICKET_CIPHERTEXT_LENGTH, 1);
-  const ok = k256MacOk(secretSlot + SECRET_PREPARED, blob, blobLen);
+  const ok = k256MacOk(prepared, blob, blobLen);
   // After a MAC mismatch the decryption runs for its time only; nothing is read from it.
-  k256Decrypt(secretSlot + SECRET_PREPARED, blob, blobLen, plain);
+  k256Decrypt(prepared, wide, blob, blobLen, plain);
   zeroSpare(plain + blobLen - 24);
   openedFrom = 16;
   openedBytes = blobLen - 40;
@@ -223,7 +225,7 @@ function openAuthorize(strict: i32): u64 {
   zeroSpare(out);
   let n = 0;
   if (canAes) {
-    cbcOpen(aesKey(fits128), sealed, sealedBytes, out);
+    cbcOpen(aesKey(fits128), 0, sealed, sealedBytes, out);
     zeroSpare(out + sealedBytes);
     n = sealedBytes - stripLen(out, sealedBytes);
     failed |= bit(CHECK_AUTHORIZE_PADDING, isAes & strict & paddingBad(out, sealedBytes));
@@ -233,7 +235,7 @@ function openAuthorize(strict: i32): u64 {
     const second = canAes ? out + room(sealedBytes) : out;
     const key = aes256kKey(fits256);
     const ok = k256MacOk(key, sealed, sealedBytes);
-    k256Decrypt(key, sealed, sealedBytes, second);
+    k256Decrypt(key, 0, sealed, sealedBytes, second);
     zeroSpare(second + sealedBytes - 24);
     failed |= bit(CHECK_AUTHORIZE_MAC, is256 & (ok ^ 1));
     const take256 = canAes ? is256 : 1;

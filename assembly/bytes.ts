@@ -19,23 +19,33 @@ export function wipe(p: usize, n: usize): void {
     return;
   }
   let i: usize = 0;
-  for (; i + 16 <= n; i += 16) {
-    store<u64>(p + i, 0);
-    store<u64>(p + i, 0, 8);
+  if (ASC_FEATURE_SIMD) {
+    for (; i + 32 <= n; i += 32) {
+      v128.store(p + i, i64x2.splat(0));
+      v128.store(p + i, i64x2.splat(0), 16);
+    }
   }
+  for (; i + 8 <= n; i += 8) store<u64>(p + i, 0);
   for (; i < n; i++) store<u8>(p + i, 0);
 }
 
 /** Zeros over 64 bytes at p, without the call that a fill costs. */
 export function zeroSpare(p: usize): void {
-  store<u64>(p, 0);
-  store<u64>(p, 0, 8);
-  store<u64>(p, 0, 16);
-  store<u64>(p, 0, 24);
-  store<u64>(p, 0, 32);
-  store<u64>(p, 0, 40);
-  store<u64>(p, 0, 48);
-  store<u64>(p, 0, 56);
+  if (ASC_FEATURE_SIMD) {
+    v128.store(p, i64x2.splat(0));
+    v128.store(p, i64x2.splat(0), 16);
+    v128.store(p, i64x2.splat(0), 32);
+    v128.store(p, i64x2.splat(0), 48);
+  } else {
+    store<u64>(p, 0);
+    store<u64>(p, 0, 8);
+    store<u64>(p, 0, 16);
+    store<u64>(p, 0, 24);
+    store<u64>(p, 0, 32);
+    store<u64>(p, 0, 40);
+    store<u64>(p, 0, 48);
+    store<u64>(p, 0, 56);
+  }
 }
 
 /** Copies n bytes, few enough that the call that a copy is would cost more. */

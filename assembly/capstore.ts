@@ -132,23 +132,37 @@ export function capsService(service: u32): i32 {
  * The slot that holds this text for (service, release), made if need be; -1 when there is no room.
  */
 export function capsIntern(service: u32, release: u32, text: usize, len: i32): i32 {
+  // Most tickets carry the caps of the one before.
+  if (latest >= 0 && holds(at(latest), service, release, text, len)) {
+    store<u32>(at(latest) + CAPS_TICK, ++tick);
+    return latest;
+  }
   const hash = hashOf(service ^ (release << 8), text, len);
   const bucket = capsBuckets + (hash & (capsSlotsMax - 1)) * 4;
   for (let link = load<u32>(bucket); link != 0; ) {
     const slot = at(link - 1);
-    if (
-      load<u32>(slot + CAPS_HASH) == hash &&
-      load<i32>(slot + CAPS_TEXT_LEN) == len &&
-      load<u32>(slot + CAPS_SERVICE) == service &&
-      load<u32>(slot + CAPS_RELEASE) == release &&
-      equal(load<u32>(slot + CAPS_TEXT), text, len)
-    ) {
+    if (load<u32>(slot + CAPS_HASH) == hash && holds(slot, service, release, text, len)) {
       store<u32>(slot + CAPS_TICK, ++tick);
-      return (link - 1) as i32;
+      latest = (link - 1) as i32;
+      return latest;
     }
     link = load<u32>(slot + CAPS_NEXT);
   }
   return intern(bucket, hash, service, release, text, len);
+}
+
+/** The slot that was last found or made, -1 for none. */
+let latest: i32 = -1;
+
+/** Whether a slot is in use for this text. */
+function holds(slot: usize, service: u32, release: u32, text: usize, len: i32): bool {
+  return (
+    load<u32>(slot + CAPS_STATE) != CAPS_FREE &&
+    load<i32>(slot + CAPS_TEXT_LEN) == len &&
+    load<u32>(slot + CAPS_SERVICE) == service &&
+    load<u32>(slot + CAPS_RELEASE) == release &&
+    equal(load<u32>(slot + CAPS_TEXT), text, len) != 0
+  );
 }
 
 function intern(bucket: usize, hash: u32, service: u32, release: u32, text: usize, len: i32): i32 {
@@ -168,6 +182,7 @@ function intern(bucket: usize, hash: u32, service: u32, release: u32, text: usiz
   store<i32>(slot + CAPS_TEXT_LEN, len);
   store<u32>(slot + CAPS_NEXT, load<u32>(bucket));
   store<u32>(bucket, index + 1);
+  latest = index;
   return index;
 }
 

@@ -13,6 +13,7 @@ import {
   aesCbcEncrypt,
   aesExpandDecrypt,
   aesExpandEncrypt,
+  aesExpandWide,
 } from './aes';
 import { wipe } from './bytes';
 
@@ -33,9 +34,17 @@ export function cbcPrepareOpen(secret: usize, prepared: usize): void {
   aesExpandDecrypt(secret, 16, prepared);
 }
 
-/** Decrypts len bytes (a positive multiple of 16) at src into dst; the padding stays in place. */
-export function cbcOpen(prepared: usize, src: usize, len: i32, dst: usize): void {
-  aesCbcDecrypt(prepared, AES128_ROUNDS, IV, src, dst, len >> 4);
+/** Prepares the same for many blocks, into AES_WIDE_LEN bytes. */
+export function cbcPrepareWide(secret: usize, wide: usize): void {
+  aesExpandWide(secret, 16, wide);
+}
+
+/**
+ * Decrypts len bytes (a positive multiple of 16) at src into dst; the padding stays in place.
+ * `wide` is the wide schedule of the secret (aes.ts), or 0.
+ */
+export function cbcOpen(prepared: usize, wide: usize, src: usize, len: i32, dst: usize): void {
+  aesCbcDecrypt(prepared, wide, AES128_ROUNDS, IV, src, dst, len >> 4);
 }
 
 /** Seals len bytes at src into dst. Returns the ciphertext length, 16 * (len / 16 + 1). */

@@ -104,7 +104,7 @@ export function keyOpen(
   if (type == KEY_TYPE_AES) {
     if (n <= 0 || (n & 15) != 0) return 0;
     cbcPrepareOpen(secret, PREPARED);
-    cbcOpen(PREPARED, src, n, dst);
+    cbcOpen(PREPARED, 0, src, n, dst);
     const last: i32 = load<u8>(dst + n - 1);
     openedAt = dst;
     openedLen = n - min(last, 16);
@@ -113,7 +113,7 @@ export function keyOpen(
     k256PrepareOpen(secret, secretLen, usage, PREPARED);
     ok = k256MacOk(PREPARED, src, n);
     if (ok) {
-      k256Decrypt(PREPARED, src, n, dst);
+      k256Decrypt(PREPARED, 0, src, n, dst);
       openedAt = dst + 16;
       openedLen = n - 40;
     }

@@ -14,6 +14,7 @@ import {
   aesCbcEncrypt,
   aesExpandDecrypt,
   aesExpandEncrypt,
+  aesExpandWide,
 } from './aes';
 import { equal, wipe } from './bytes';
 import { HMAC384_PADS_LEN, hmac384, hmac384Pads, hmac384Two } from './sha2';
@@ -54,6 +55,13 @@ export function k256PrepareOpen(secret: usize, secretLen: i32, usage: u32, prepa
   hmac384Pads(DERIVED, KI_LEN, prepared + AES_SCHEDULE_LEN);
 }
 
+/** Prepares the same secret and usage for many blocks, into AES_WIDE_LEN bytes. */
+export function k256PrepareWide(secret: usize, secretLen: i32, usage: u32, wide: usize): void {
+  hmac384Pads(secret, secretLen, SECRET_PADS);
+  derive(usage, TAG_KE, KE_LEN);
+  aesExpandWide(DERIVED, KE_LEN, wide);
+}
+
 /** 1 if the MAC of the len (at least 40) bytes C ‖ MAC at src is right, else 0. */
 export function k256MacOk(prepared: usize, src: usize, len: i32): i32 {
   const bodyLen = len - K256_MAC_LEN;
@@ -63,14 +71,14 @@ export function k256MacOk(prepared: usize, src: usize, len: i32): i32 {
 
 /**
  * Decrypts C of the len (at least 40) bytes C ‖ MAC at src into dst: len - 24 bytes, of which the
- * first 16 are the confounder.
+ * first 16 are the confounder. `wide` is the wide schedule of the same key (aes.ts), or 0.
  */
-export function k256Decrypt(prepared: usize, src: usize, len: i32, dst: usize): void {
+export function k256Decrypt(prepared: usize, wide: usize, src: usize, len: i32, dst: usize): void {
   const bodyLen = len - K256_MAC_LEN;
   const rest = ((bodyLen - 1) & 15) + 1;
   const blocks = (bodyLen - rest) >> 4;
   if (blocks == 0) {
-    aesCbcDecrypt(prepared, AES256_ROUNDS, ZEROS, src, dst, 1);
+    aesCbcDecrypt(prepared, 0, AES256_ROUNDS, ZEROS, src, dst, 1);
     return;
   }
   // C ends with X, the last block of plain CBC, then Y, the first bytes of the block before X.
@@ -79,7 +87,7 @@ export function k256Decrypt(prepared: usize, src: usize, len: i32, dst: usize): 
   const before = blocks > 1 ? x - 16 : ZEROS;
   const last = dst + ((blocks - 1) << 4);
   // X goes with the blocks before it, so that it costs no more than they; its chaining is undone.
-  aesCbcDecrypt(prepared, AES256_ROUNDS, ZEROS, src, dst, blocks);
+  aesCbcDecrypt(prepared, wide, AES256_ROUNDS, ZEROS, src, dst, blocks);
   store<u64>(TAIL, load<u64>(last) ^ load<u64>(before));
   store<u64>(TAIL, load<u64>(last, 8) ^ load<u64>(before, 8), 8);
   for (let i = 0; i < rest; i++) {
@@ -87,7 +95,7 @@ export function k256Decrypt(prepared: usize, src: usize, len: i32, dst: usize): 
     store<u8>(dst + (blocks << 4) + i, load<u8>(TAIL + i) ^ stolen);
     store<u8>(TAIL + i, stolen);
   }
-  aesCbcDecrypt(prepared, AES256_ROUNDS, before, TAIL, last, 1);
+  aesCbcDecrypt(prepared, 0, AES256_ROUNDS, before, TAIL, last, 1);
 }
 
 /**

@@ -23,15 +23,15 @@ import {
   WORK_KEY,
   WORK_KEY_LEN,
 } from './abi';
-import { secrets, work } from './arena';
+import { AES_WIDE_LEN } from './aes';
+import { SECRET_LEN, secrets, WIDES_MAX, wides, work } from './arena';
 import { equal, wipe } from './bytes';
-import { cbcPrepareOpen } from './cbc';
+import { cbcPrepareOpen, cbcPrepareWide } from './cbc';
 import { cryptoKeyCheck, keyCreatedNs, keySecret, keySecretLen, keyType } from './cryptokey';
-import { k256PrepareOpen } from './rfc8009';
+import { k256PrepareOpen, k256PrepareWide } from './rfc8009';
 import { ticketsClear } from './tickets';
 
-/** One slot: header, prepared opening key, the secret is not kept. */
-export const SECRET_LEN: i32 = 640;
+// One slot of SECRET_LEN bytes: header, prepared opening keys; the secret is not kept.
 export const SECRET_ID: i32 = 0;
 /** u64: expiration in ns, 0 for unknown. */
 export const SECRET_EXPIRES: i32 = 8;
@@ -43,9 +43,14 @@ export const SECRET_TYPE: i32 = 24;
 export const SECRET_BYTES: i32 = 28;
 /** Prepared opening key: CBC_OPEN_LEN or K256_OPEN_LEN bytes. */
 export const SECRET_PREPARED: i32 = 32;
+/** u32: address of the wide schedule (aes.ts), 0 for none; the last field. */
+export const SECRET_WIDE: i32 = 400;
 
 /** A secret on its way into its slot; zeros otherwise. */
 const FRESH: usize = memory.data(SECRET_LEN, 16);
+
+/** A bit for each wide schedule that is in use. */
+let widesTaken: u32 = 0;
 
 /** Slots in use, per service index; slots of a service are kept without gaps. */
 const counts: usize = memory.data(32, 8);
@@ -93,9 +98,11 @@ export function secretPut(keyLen: i32): i32 {
   }
   fill(FRESH, id);
   // Who reads the ring again puts secrets that are there already: nothing has changed by that.
-  if (!equal(slot, FRESH, SECRET_LEN)) {
+  if (!equal(slot, FRESH, SECRET_WIDE)) {
     ticketsClear();
-    memory.copy(slot, FRESH, SECRET_LEN);
+    wideGive(slot);
+    memory.copy(slot, FRESH, SECRET_WIDE);
+    wideTake(slot);
   }
   wipe(FRESH, SECRET_LEN);
   return CHECK_OK;
@@ -114,6 +121,26 @@ function fill(slot: usize, id: u64): void {
   } else store<u32>(slot + SECRET_BYTES, 0);
 }
 
+/** Gives a slot whose key was just checked a wide schedule, if one is free. */
+function wideTake(slot: usize): void {
+  const index = ctz(~widesTaken) as i32;
+  if (AES_WIDE_LEN == 0 || index >= WIDES_MAX || load<u32>(slot + SECRET_BYTES) == 0) return;
+  const wide = wides + index * AES_WIDE_LEN;
+  widesTaken |= 1 << index;
+  store<u32>(slot + SECRET_WIDE, wide as u32);
+  if (keyType == KEY_TYPE_AES) cbcPrepareWide(keySecret, wide);
+  else k256PrepareWide(keySecret, keySecretLen, USAGE_TICKET_INFO, wide);
+}
+
+/** Takes the wide schedule of a slot back and wipes it. */
+function wideGive(slot: usize): void {
+  const wide: usize = load<u32>(slot + SECRET_WIDE);
+  if (AES_WIDE_LEN == 0 || wide == 0) return;
+  widesTaken &= ~(1 << (((wide - wides) / AES_WIDE_LEN) as i32));
+  wipe(wide, AES_WIDE_LEN);
+  store<u32>(slot + SECRET_WIDE, 0);
+}
+
 /** Removes one secret. Returns 1, or 0 if it was not there. */
 export function secretRemove(service: u32, id: u64): i32 {
   const slot = secretFind(service, id);
@@ -122,6 +149,7 @@ export function secretRemove(service: u32, id: u64): i32 {
   const index = serviceIndex(service);
   const last = load<i32>(counts + index * 4) - 1;
   const lastSlot = first(index) + last * SECRET_LEN;
+  wideGive(slot);
   if (slot != lastSlot) memory.copy(slot, lastSlot, SECRET_LEN);
   wipe(lastSlot, SECRET_LEN);
   store<i32>(counts + index * 4, last);
@@ -133,7 +161,11 @@ export function secretClear(service: u32): void {
   ticketsClear();
   for (let index = 0; index < 5; index++) {
     if (service != 0 && serviceIndex(service) != index) continue;
-    wipe(first(index), load<i32>(counts + index * 4) * SECRET_LEN);
+    const end = first(index) + load<i32>(counts + index * 4) * SECRET_LEN;
+    for (let slot = first(index); slot < end; slot += SECRET_LEN) {
+      wideGive(slot);
+      wipe(slot, SECRET_LEN);
+    }
     store<i32>(counts + index * 4, 0);
   }
 }

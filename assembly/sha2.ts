@@ -188,7 +188,7 @@ function putDigest(wide: i32, dst: usize): void {
 
 /** BLOCK = len bytes at src (fewer than a block), then zeros. */
 function padded(src: usize, len: i32, blockLen: i32): void {
-  for (let i = 0; i < blockLen; i += 8) store<u64>(BLOCK + i, 0);
+  wipe(BLOCK, blockLen);
   copyBytes(BLOCK, src, len);
 }
 

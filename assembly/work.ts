@@ -33,12 +33,14 @@ import {
   WORK_RESULT,
 } from './abi';
 import {
+  AES_WIDE_LEN,
   aesCbcDecrypt,
   aesCbcEncrypt,
   aesDecryptBlock,
   aesEncryptBlock,
   aesExpandDecrypt,
   aesExpandEncrypt,
+  aesExpandWide,
   aesWipe,
 } from './aes';
 import { work } from './arena';
@@ -62,6 +64,7 @@ import { k256Derive, rfc8009Wipe } from './rfc8009';
 import { hmac256, hmac384, hmac384Pads, sha2Wipe, sha256, sha384 } from './sha2';
 
 const SCHEDULE: usize = memory.data(256, 16);
+const WIDE: usize = memory.data(AES_WIDE_LEN + 16, 16);
 const PADS: usize = memory.data(128, 16);
 const BLOB: usize = memory.data(64, 16);
 
@@ -190,8 +193,10 @@ function aes(op: i32, key: usize, keyLen: i32, from: usize, inLen: i32, to: usiz
   if (decrypt) aesExpandDecrypt(key, keyLen, SCHEDULE);
   else aesExpandEncrypt(key, keyLen, SCHEDULE);
   if (op >= PRIMITIVE_AES128_CBC_ENCRYPT) {
-    if (decrypt) aesCbcDecrypt(SCHEDULE, rounds, iv, from, to, inLen >> 4);
-    else aesCbcEncrypt(SCHEDULE, rounds, iv, from, to, inLen >> 4);
+    if (decrypt) {
+      aesExpandWide(key, keyLen, WIDE);
+      aesCbcDecrypt(SCHEDULE, WIDE, rounds, iv, from, to, inLen >> 4);
+    } else aesCbcEncrypt(SCHEDULE, rounds, iv, from, to, inLen >> 4);
     return inLen;
   }
   for (let i = 0; i < inLen; i += 16) {
@@ -213,6 +218,7 @@ function loadKey(keyLen: i32): bool {
 
 function scratchWipe(): void {
   wipe(SCHEDULE, 256);
+  wipe(WIDE, AES_WIDE_LEN);
   wipe(PADS, 128);
   aesWipe();
   sha2Wipe();
