@@ -61,11 +61,13 @@ export function writeRecords(items: readonly Item[]): RecordSet {
 
 /** The same with binary records in and out. */
 export function engineRecords(engine: Engine): (set: RecordSet) => number[] {
+  // The core's memory never moves: one view of it serves all answers.
+  const view = new DataView(engine.memory);
   return ({ records, challenges }) => {
     const verdicts = engine.run(records, HOST, challenges, abi.FLAG_KEEP);
-    const view = new DataView(verdicts.buffer, verdicts.byteOffset, verdicts.byteLength);
     const reasons: number[] = [];
-    for (let at = 0; at < verdicts.length; ) {
+    const begin = verdicts.byteOffset;
+    for (let at = begin; at < begin + verdicts.length; ) {
       const opened = view.getUint16(at + abi.VERDICT_REASON, true);
       at += view.getUint32(at + abi.VERDICT_BYTES, true);
       const checked = view.getUint16(at + abi.VERDICT_REASON, true);

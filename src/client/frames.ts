@@ -141,13 +141,16 @@ export class FrameWriter {
     if (text === undefined) return;
     const bytes = utf8Out.encode(text);
     const at = this.#writer.at;
-    if (at + bytes.length > this.#bytes.length) throw new RecordTooLarge('no room for a part');
+    // The next record begins at a multiple of 8.
+    const end = (at + bytes.length + 7) & ~7;
+    if (end > this.#bytes.length) throw new RecordTooLarge('no room for a part');
     this.#bytes.set(bytes, at);
+    this.#bytes.fill(0, at + bytes.length, end);
     const view = new DataView(this.#bytes.buffer);
     view.setUint32(begin + field, at - begin, true);
     view.setUint32(begin + field + 4, bytes.length, true);
-    view.setUint32(begin + abi.RECORD_BYTES, at + bytes.length - begin, true);
-    this.#writer.at = at + bytes.length;
+    view.setUint32(begin + abi.RECORD_BYTES, end - begin, true);
+    this.#writer.at = end;
   }
 }
 

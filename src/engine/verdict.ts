@@ -63,7 +63,7 @@ export class Verdict {
     return this.#view.getUint16(this.#at + abi.VERDICT_CHECK, true);
   }
   get reasonNumber(): number {
-    return this.#view.getUint16(this.#at + abi.VERDICT_REASON, true);
+    return this.#view.getUint16(this.#at + VERDICT_REASON, true);
   }
   get tag(): number {
     return this.#u32(abi.VERDICT_TAG);
@@ -201,8 +201,13 @@ export class Verdict {
   }
 }
 
-/** Bytes of one slab; a longer verdict gets a buffer of its own. */
+/** Bytes of one slab. */
 const SLAB_LEN = 65536;
+// By words; constants of this module, which an engine compiles into its code.
+const BYTES = abi.VERDICT_BYTES / 4;
+const DECISION = abi.VERDICT_DECISION / 4;
+const INFO = abi.VERDICT_INFO / 4;
+const { INFO_SECRETS, VERDICT_REASON } = abi;
 
 /**
  * Copies verdicts out of the core's memory. A buffer per verdict would cost more than the verdict
@@ -220,44 +225,45 @@ export class VerdictSlab {
 
   /** Address of the verdict record behind the one at `at`. */
   after(at: number): number {
-    return at + (this.#core[(at + abi.VERDICT_BYTES) >>> 2] as number);
+    return at + (this.#core[(at >>> 2) + BYTES] as number);
   }
 
   /** Whether the verdict record at `at` says yes. */
   allowed(at: number): boolean {
-    return ((this.#core[(at + abi.VERDICT_DECISION) >>> 2] as number) & 0xff) === 1;
+    return ((this.#core[(at >>> 2) + DECISION] as number) & 0xff) === 1;
   }
 
   /** Gives the verdict record at `to` the source of the one at `from`. */
   copySource(from: number, to: number): void {
-    const source = (this.#core[(from + abi.VERDICT_DECISION) >>> 2] as number) & 0xff00;
-    const word = (to + abi.VERDICT_DECISION) >>> 2;
+    const source = (this.#core[(from >>> 2) + DECISION] as number) & 0xff00;
+    const word = (to >>> 2) + DECISION;
     this.#core[word] = ((this.#core[word] as number) & ~0xff00) | source;
   }
 
   /** Whether the secret block holds an entry for the verdict record at `at`. */
   hasSecrets(at: number): boolean {
-    return ((this.#core[(at + abi.VERDICT_INFO) >>> 2] as number) & abi.INFO_SECRETS) !== 0;
+    return ((this.#core[(at >>> 2) + INFO] as number) & INFO_SECRETS) !== 0;
   }
 
   /** Copies the verdict record at address `at`. Records are multiples of 8 bytes. */
   take(at: number, secrets: VerdictSecrets | undefined): Verdict {
+    const core = this.#core;
     const from = at >>> 2;
-    const length = this.#core[from + (abi.VERDICT_BYTES >>> 2)] as number;
-    if (length > SLAB_LEN - this.#next) {
-      if (length > SLAB_LEN / 4) {
-        const own = this.#core.slice(from, from + (length >>> 2));
-        return new Verdict(new DataView(own.buffer), 0, secrets);
-      }
-      this.#words = new Int32Array(SLAB_LEN / 4);
-      this.#view = new DataView(this.#words.buffer);
-      this.#next = 0;
-    }
+    const length = core[from + BYTES] as number;
+    if (length > SLAB_LEN - this.#next) this.#renew(length);
+    const words = this.#words;
     const to = this.#next >>> 2;
-    for (let i = 0; i < length >>> 2; i++) this.#words[to + i] = this.#core[from + i] as number;
+    for (let i = 0; i < length >>> 2; i++) words[to + i] = core[from + i] as number;
     const verdict = new Verdict(this.#view, this.#next, secrets);
     this.#next += length;
     return verdict;
+  }
+
+  /** Another slab, with room for a verdict of this length whatever it is. */
+  #renew(length: number): void {
+    this.#words = new Int32Array(Math.max(SLAB_LEN, length) / 4);
+    this.#view = new DataView(this.#words.buffer);
+    this.#next = 0;
   }
 }
 
