@@ -54,26 +54,26 @@ export async function readPieces(
   return incoming === undefined ? readWeb(raw, limits, declared) : receive(incoming, limits);
 }
 
-async function readWeb(
+function readWeb(
   request: Request,
   limits: BodyLimits,
   declared: string | null,
 ): Promise<Uint8Array[]> {
-  let id: ReturnType<typeof setTimeout> | undefined;
-  const timer = new Promise<never>((_, reject) => {
-    // Made when it is due: an error takes its stack with it, which costs more than the rest here.
-    id = setTimeout(() => reject(timedOut(limits)), limits.timeoutMs);
+  // With a length the runtime's own way is the fast one, and holds no more than was declared.
+  const whole = declared === null ? collect(request, limits) : wholeOf(request, limits);
+  return new Promise((resolve, reject) => {
+    const deadline = DEADLINES.add(limits.timeoutMs, () => reject(timedOut(limits)));
+    whole.then(
+      (pieces) => {
+        DEADLINES.remove(deadline);
+        resolve(pieces);
+      },
+      (error: unknown) => {
+        DEADLINES.remove(deadline);
+        reject(error instanceof Problem ? error : incomplete());
+      },
+    );
   });
-  try {
-    // With a length the runtime's own way is the fast one, and holds no more than was declared.
-    const whole = declared === null ? collect(request, limits) : wholeOf(request, limits);
-    return await Promise.race([whole, timer]);
-  } catch (error) {
-    if (error instanceof Problem) throw error;
-    throw incomplete();
-  } finally {
-    clearTimeout(id);
-  }
 }
 
 async function wholeOf(request: Request, limits: BodyLimits): Promise<Uint8Array[]> {
