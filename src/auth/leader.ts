@@ -255,7 +255,7 @@ export const LEADER_TTL_MS = 6_000;
 /** How soon a leader that is gone is missed, beside its lease. */
 const LOOK_EVERY_NS = 2_000_000_000n;
 const CLOCK_OFF_NS = 60_000_000_000n;
-const HEAR_EVERY_NS = 3_000_000_000n;
+export const HEAR_EVERY_NS = 3_000_000_000n;
 /** A note that came within so long says its clock well enough. */
 const HEARING_NS = 20_000_000_000n;
 const ANSWER_KEPT_NS = 60_000_000_000n;
