@@ -32,6 +32,8 @@ export class RotatingFile {
   readonly #queueLenMax: number;
   #fd: number;
   #length: number;
+  /** How many old files there are, at most. */
+  #old = 0;
   #queue: string[] = [];
   #queueLen = 0;
   /** What was queued and could not be written. */
@@ -49,6 +51,9 @@ export class RotatingFile {
     try {
       this.#fd = fs.openSync(options.path, 'a', 0o600);
       this.#length = fs.fstatSync(this.#fd).size;
+      while (this.#old < options.keep && fs.existsSync(`${options.path}.${this.#old + 1}`)) {
+        this.#old += 1;
+      }
     } catch (error) {
       throw new FileError('file.write', `cannot open "${options.path}": ${codeOf(error)}`);
     }
@@ -167,11 +172,15 @@ export class RotatingFile {
     this.#renew(fd, (old) => fs.close(old, () => undefined));
   }
 
-  /** What is renamed to what, in order. */
+  /** What is renamed to what, in order; what is not there any more is passed over. */
   #moves(): [string, string][] {
     const { path, keep } = this.#options;
     const name = (n: number): string => (n === 0 ? path : `${path}.${n}`);
-    return Array.from({ length: keep }, (_, at) => [name(keep - at - 1), name(keep - at)]);
+    this.#old = Math.min(this.#old + 1, keep);
+    return Array.from({ length: this.#old }, (_, at) => [
+      name(this.#old - at - 1),
+      name(this.#old - at),
+    ]);
   }
 
   get #flags(): string {

@@ -62,7 +62,7 @@ const FORMS: Readonly<Record<string, LongForm>> = {
   soak: {
     suite: 'test/http-soak.test.ts',
     env: { SOAK_SECONDS: '1800' },
-    about: '30 minutes of mixed load on a sidecar, then abuse of seven kinds',
+    about: '30 minutes of mixed load on a sidecar, then abuse of eight kinds',
   },
   users: {
     suite: 'test/auth-scale.test.ts',
