@@ -206,7 +206,7 @@ function safely(ask: () => number): number {
 }
 
 const P99_MAX_MS = 5_000;
-const P99_MORE_MS = 75;
+const P99_MORE_MS = 50;
 /** One of so many must go well: the machine may have other things to do. */
 const ROUNDS = 5;
 const CALM_MS = 1_500;

@@ -1,9 +1,9 @@
 // Asks for a decision again and again and measures how long each takes, in a process of its own:
 //   node soak-probe.mjs '{"pid", "socketPath", "body", "wanted", "ms", "pauseMs"}'
 // At least so long, and until the slowest hundredth is a few of many. Prints {"count", "wrong",
-// "p50", "p99", "max", "wall"}, times in milliseconds, less what server and prober were kept waiting
-// for a processor; "wall" is the p99 with that.
-import { readFileSync } from 'node:fs';
+// "p50", "p99", "max", "wall"}, times in milliseconds, less what server (the threads that collect its
+// garbage included) and prober were kept waiting for a processor; "wall" is the p99 with that.
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 
 const { pid, socketPath, body, wanted, ms, pauseMs } = JSON.parse(process.argv[2]);
@@ -44,15 +44,31 @@ function ask() {
   });
 }
 
-/** How long the main threads of both have waited for a processor, in ms; Linux alone tells. */
-function waited() {
+/** How long each thread of a process has waited for a processor, in ms; Linux alone tells. */
+function waits(id) {
+  const found = new Map();
   try {
-    const of = (id) =>
-      Number(readFileSync(`/proc/${id}/task/${id}/schedstat`, 'utf8').split(' ')[1]);
-    return (of(pid) + of(process.pid)) / 1e6;
+    for (const thread of readdirSync(`/proc/${id}/task`)) {
+      const text = readFileSync(`/proc/${id}/task/${thread}/schedstat`, 'utf8');
+      found.set(Number(thread), Number(text.split(' ')[1]) / 1e6);
+    }
   } catch {
-    return 0;
+    // A thread that has ended.
   }
+  return found;
+}
+
+/** The main threads' waits, and the longest of those that the server's one waits for in turn. */
+function waited(before) {
+  const [server, prober] = [waits(pid), waits(process.pid)];
+  const since = (now, then, thread) =>
+    (now.get(thread) ?? 0) - (then.get(thread) ?? now.get(thread));
+  const helpers = [...server.keys()].filter((thread) => thread !== pid);
+  return (
+    since(server, before.server, pid) +
+    since(prober, before.prober, process.pid) +
+    Math.max(0, ...helpers.map((thread) => since(server, before.server, thread)))
+  );
 }
 
 open();
@@ -61,12 +77,12 @@ const times = [];
 let wrong = 0;
 const end = performance.now() + ms;
 while (performance.now() < end || (times.length < COUNT_MIN && performance.now() < end + MORE_MS)) {
-  const before = waited();
+  const before = { server: waits(pid), prober: waits(process.pid) };
   const begun = performance.now();
   const answer = await ask();
   const wall = performance.now() - begun;
   walls.push(wall);
-  times.push(Math.max(0, wall - (waited() - before)));
+  times.push(Math.max(0, wall - waited(before)));
   if (!answer.includes(wanted)) {
     wrong += 1;
     socket.destroy();
