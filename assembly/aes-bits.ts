@@ -76,12 +76,18 @@ export function bitsCbcDecrypt(
 
 /** Bit b of byte j of word k to bit k of byte j of word b; its own inverse. */
 function transpose(): void {
-  for (let k: usize = 0; k < 128; k += 32) Bits.exchange(k, k + 16, 1, 0x55);
-  for (let k: usize = 0; k < 128; k += k == 16 ? 48 : 16) {
-    if (k > 80) break;
-    Bits.exchange(k, k + 32, 2, 0x33);
-  }
-  for (let k: usize = 0; k < 64; k += 16) Bits.exchange(k, k + 64, 4, 0x0f);
+  Bits.exchange(0, 16, 1, 0x55);
+  Bits.exchange(32, 48, 1, 0x55);
+  Bits.exchange(64, 80, 1, 0x55);
+  Bits.exchange(96, 112, 1, 0x55);
+  Bits.exchange(0, 32, 2, 0x33);
+  Bits.exchange(16, 48, 2, 0x33);
+  Bits.exchange(64, 96, 2, 0x33);
+  Bits.exchange(80, 112, 2, 0x33);
+  Bits.exchange(0, 64, 4, 0x0f);
+  Bits.exchange(16, 80, 4, 0x0f);
+  Bits.exchange(32, 96, 4, 0x0f);
+  Bits.exchange(48, 112, 4, 0x0f);
 }
 
 class Bits {

@@ -42,6 +42,9 @@ const FLAGS = abi.HOST_FLAGS / 4;
 const COUNT = abi.HOST_CHALLENGE_COUNT / 4;
 const MODE = abi.HOST_CHALLENGE_MODE / 4;
 const VALUE = abi.HOST_CHALLENGE / 8;
+const LONGS_PER_ENTRY = abi.CHALLENGE_ENTRY_LEN / 8;
+const WORDS_PER_ENTRY = abi.CHALLENGE_ENTRY_LEN / 4;
+const MODE_OF_ENTRY = 2;
 const { CHALLENGE_ISSUED, CHALLENGE_OFF, CHALLENGE_REQUIRED } = abi;
 
 /** Least number of random bytes fetched at once. */
@@ -53,7 +56,9 @@ export class HostBlock {
   /** The block by words of 4 and of 8 bytes: an element costs less than a method of the view. */
   readonly #words: Int32Array;
   readonly #longs: BigUint64Array;
-  readonly #challenges: DataView;
+  /** The challenges likewise. */
+  readonly #modes: Int32Array;
+  readonly #values: BigUint64Array;
   readonly #pool: Uint8Array;
   #policy: Partial<Policy> | undefined;
   #written = false;
@@ -64,11 +69,10 @@ export class HostBlock {
     this.#view = new DataView(buffer, word(abi.LAYOUT_HOST), abi.HOST_LEN);
     this.#words = new Int32Array(buffer, word(abi.LAYOUT_HOST), abi.HOST_LEN / 4);
     this.#longs = new BigUint64Array(buffer, word(abi.LAYOUT_HOST), abi.HOST_LEN / 8);
-    this.#challenges = new DataView(
-      buffer,
-      word(abi.LAYOUT_CHALLENGES),
-      word(abi.LAYOUT_CHALLENGES_LEN),
-    );
+    const challenges = word(abi.LAYOUT_CHALLENGES);
+    const bytes = word(abi.LAYOUT_CHALLENGES_LEN);
+    this.#modes = new Int32Array(buffer, challenges, bytes / 4);
+    this.#values = new BigUint64Array(buffer, challenges, bytes / 8);
     this.#pool = new Uint8Array(buffer, word(abi.LAYOUT_RANDOM), word(abi.LAYOUT_RANDOM_LEN));
   }
 
@@ -100,13 +104,12 @@ export class HostBlock {
    */
   setChallenges(challenges: readonly Challenge[], stride = 1): void {
     const count = Math.min(challenges.length, Math.floor(abi.BATCH_RECORDS_MAX / stride));
-    this.#view.setUint32(abi.HOST_CHALLENGE_COUNT, count * stride, true);
+    this.#words[COUNT] = count * stride;
     for (let i = 0; i < count; i++) {
       const challenge = challenges[i] as Challenge;
-      const at = i * stride * abi.CHALLENGE_ENTRY_LEN;
-      const value = challenge.mode === 'off' ? 0n : challenge.value;
-      this.#challenges.setBigUint64(at, value, true);
-      this.#challenges.setUint32(at + 8, modeOf(challenge), true);
+      const entry = i * stride;
+      this.#values[entry * LONGS_PER_ENTRY] = challenge.mode === 'off' ? 0n : challenge.value;
+      this.#modes[entry * WORDS_PER_ENTRY + MODE_OF_ENTRY] = modeOf(challenge);
     }
   }
 
