@@ -69,7 +69,7 @@ export function createAdminApp(deps: AdminDeps, remote?: RemoteAdmin): Hono<Admi
     c.res.headers.set('x-content-type-options', 'nosniff');
   });
   app.use('*', async (c, next) => {
-    refuseForeign(c.req.raw, c.env.listener);
+    refuseForeign(c.req.raw.headers, c.env.listener);
     // A listener on TCP is never without proof, whatever it was made with.
     if (remote === undefined && c.env.listener.kind !== 'unix') throw NO_ROUTE();
     await next();

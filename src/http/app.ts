@@ -13,8 +13,9 @@ import { callerOf, type Listener, refuseForeign } from './callers.ts';
 import { cephxHelloRoute, cephxRequestRoute } from './cephx.ts';
 import { checkRoute, releaseRoute } from './check.ts';
 import { checksRoute } from './checks.ts';
-import type { AppDeps, AppEnv } from './deps.ts';
+import type { AppDeps, AppEnv, Bindings } from './deps.ts';
 import { framesRoute } from './frames.ts';
+import { headersOf } from './headers.ts';
 import { livezRoute, metricsRoute, openApiRoute, readyzRoute, versionRoute } from './operations.ts';
 import { Problem, type ProblemCode } from './problem.ts';
 import { rateKey } from './ratelimit.ts';
@@ -62,7 +63,10 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
 async function serve(c: Context<AppEnv>, deps: AppDeps, place: Place): Promise<Response> {
   const started = performance.now();
   const request = c.req.raw;
-  const requestId = requestIdOf(request.headers.get(REQUEST_ID_HEADER), deps.state.ids);
+  // Without bindings there is no listener, and the request is refused.
+  const { listener, incoming }: Partial<Bindings> = c.env ?? {};
+  const headers = headersOf(request, incoming);
+  const requestId = requestIdOf(headers.get(REQUEST_ID_HEADER), deps.state.ids);
   // HEAD is asked as GET; Hono leaves the body out.
   const method = request.method === 'HEAD' ? 'GET' : request.method;
   const { routes = NO_ROUTES } = place;
@@ -70,11 +74,13 @@ async function serve(c: Context<AppEnv>, deps: AppDeps, place: Place): Promise<R
   let answer: Answer;
   let problem: ProblemCode | undefined;
   try {
-    refuseForeign(request, c.env.listener);
+    if (listener === undefined) throw new Error('a request without a listener');
+    refuseForeign(headers, listener);
+    c.set('headers', headers);
     if (route === undefined) throw unknown(place);
     if (place.ofCaller) {
-      const { id, rights } = callerOf(request, c.env.listener);
-      refuseHaste(deps, id, c.env.listener);
+      const { id, rights } = callerOf(headers, listener);
+      refuseHaste(deps, id, listener);
       c.set('caller', { id, rights, requestId });
     }
     answer = await route(c, deps);

@@ -5,6 +5,7 @@
 
 import { type BodyLimits, readBytes, type Sent } from './bodybytes.ts';
 import { decodeBase64, isWellFormed, parseU64 } from './codec.ts';
+import type { HeaderLookup } from './headers.ts';
 import { Problem } from './problem.ts';
 import {
   BASE64_PATTERN,
@@ -33,7 +34,7 @@ export type ShapeOf<S extends Shape> = { readonly [K in keyof S]: ReturnType<S[K
  * The body of a request as the object that `field` describes. Throws Problem `body.*`, `field.*`.
  */
 export async function readBody<T>(from: Sent, field: Field<T>, limits: BodyLimits): Promise<T> {
-  requireJson(from.raw);
+  requireJson(from.headers ?? from.raw.headers);
   const bytes = await readBytes(from, limits);
   let text: string;
   let value: unknown;
@@ -216,20 +217,20 @@ export function wrongValue(at: string, expected: string, got?: string): Problem 
   return new Problem('field.value', `${named(at)} ${state}: expected ${expected}`);
 }
 
-function requireJson(request: Request): void {
-  const type = request.headers.get('content-type') ?? '';
+function requireJson(headers: HeaderLookup): void {
+  const type = headers.get('content-type') ?? '';
   if (
     type !== 'application/json' &&
     !/^application\/json(?:\s*;\s*charset="?utf-8"?)?\s*$/i.test(type)
   ) {
     throw new Problem('body.content_type', 'the content-type is not application/json');
   }
-  refuseEncoded(request);
+  refuseEncoded(headers);
 }
 
 /** Throws Problem `body.content_type` for a body that would have to be unpacked. */
-export function refuseEncoded(request: Request): void {
-  if (request.headers.has('content-encoding')) {
+export function refuseEncoded(headers: HeaderLookup): void {
+  if (headers.has('content-encoding')) {
     throw new Problem('body.content_type', 'a content-encoding is not accepted');
   }
 }

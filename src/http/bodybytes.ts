@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Context } from 'hono';
 import { Deadlines } from './deadlines.ts';
 import type { AppEnv } from './deps.ts';
+import type { HeaderLookup } from './headers.ts';
 import { Problem } from './problem.ts';
 
 /** How a body is taken in. */
@@ -17,13 +18,15 @@ export interface BodyLimits {
 /** A request whose body is to be read; Hono's own is one. */
 export interface Sent {
   readonly raw: Request;
+  /** Those of `raw`, where they can be had for less. */
+  readonly headers?: HeaderLookup;
   /** The request as Node has it: then its body is read there, past the streams of the web. */
   readonly incoming?: IncomingMessage | undefined;
 }
 
 /** A request of the sidecar. */
-export function sent({ req, env }: Context<AppEnv>): Sent {
-  return { raw: req.raw, incoming: env.incoming };
+export function sent(c: Context<AppEnv>): Sent {
+  return { raw: c.req.raw, headers: c.get('headers'), incoming: c.env.incoming };
 }
 
 /** All bytes of the body. Throws Problem `body.too_large`, `body.timeout`, `body.incomplete`. */
@@ -46,10 +49,10 @@ export function joined(pieces: readonly Uint8Array[], into: Uint8Array): Uint8Ar
 
 /** The body as it came. Throws as readBytes. */
 export async function readPieces(
-  { raw, incoming }: Sent,
+  { raw, headers = raw.headers, incoming }: Sent,
   limits: BodyLimits,
 ): Promise<Uint8Array[]> {
-  const declared = raw.headers.get('content-length');
+  const declared = headers.get('content-length');
   if (declared !== null && Number(declared) > limits.lenMax) throw tooLarge(limits);
   return incoming === undefined ? readWeb(raw, limits, declared) : receive(incoming, limits);
 }

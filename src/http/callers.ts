@@ -8,6 +8,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { equalBytes } from '../cephx/denc.ts';
 import { FileError } from '../errors.ts';
 import { encodeHex } from './codec.ts';
+import type { HeaderLookup } from './headers.ts';
 import { Problem } from './problem.ts';
 
 /**
@@ -51,21 +52,21 @@ export type Listener =
  * Refuses what comes from a browser or under a foreign name: on loopback TCP that is how a web
  * page reaches us (DNS rebinding, CSRF). Throws Problem `origin.refused`, `host.refused`.
  */
-export function refuseForeign(request: Request, listener: Listener): void {
+export function refuseForeign(headers: HeaderLookup, listener: Listener): void {
   if (listener.kind === 'unix') return;
   for (const name of ['origin', 'sec-fetch-site']) {
-    if (request.headers.has(name)) {
+    if (headers.has(name)) {
       throw new Problem('origin.refused', `requests with a "${name}" header are refused`);
     }
   }
-  const host = request.headers.get('host');
+  const host = headers.get('host');
   if (host === null || !listener.hosts.has(host.toLowerCase())) {
     throw new Problem('host.refused', 'the "host" header does not name this server');
   }
 }
 
 /** The caller of a request. Throws Problem `token.required`, `certificate.unknown`. */
-export function callerOf(request: Request, listener: Listener): Caller {
+export function callerOf(headers: HeaderLookup, listener: Listener): Caller {
   if (listener.kind === 'unix') return UNIX_CALLER;
   if (listener.holder !== undefined) {
     const held = listener.holder();
@@ -73,7 +74,7 @@ export function callerOf(request: Request, listener: Listener): Caller {
     throw new Problem('certificate.unknown', 'no right is known for the name in the certificate');
   }
   if (listener.tokens === undefined) return TCP_CALLER;
-  const given = /^Bearer +([\x21-\x7e]+) *$/i.exec(request.headers.get('authorization') ?? '');
+  const given = /^Bearer +([\x21-\x7e]+) *$/i.exec(headers.get('authorization') ?? '');
   const hash = sha256(utf8.encode(given?.[1] ?? ''));
   let found: TokenEntry | undefined;
   // All entries are compared, so the time does not tell which one it was.

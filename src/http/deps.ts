@@ -13,6 +13,7 @@ import type { Observer } from '../observe/facts.ts';
 import type { BodyLimits } from './bodybytes.ts';
 import type { Caller, Listener } from './callers.ts';
 import type { ClusterUsers } from './clusterusers.ts';
+import type { HeaderLookup } from './headers.ts';
 import type { State } from './state.ts';
 
 /** The service secrets in the engine, kept to the clock. */
@@ -98,7 +99,8 @@ export interface Bindings {
 
 export interface AppEnv {
   Bindings: Bindings;
-  Variables: { caller: Caller };
+  /** `headers`: of the request. */
+  Variables: { caller: Caller; headers: HeaderLookup };
 }
 
 /** Limits of a body unless something else is asked for: 1 MiB, 10 s. */

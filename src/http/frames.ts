@@ -12,6 +12,7 @@ import { type Caller, requireRight } from './callers.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { FrameHost } from './framehost.ts';
 import { FrameOwner } from './frameowners.ts';
+import type { HeaderLookup } from './headers.ts';
 import { Problem } from './problem.ts';
 import type { Reply } from './reply.ts';
 
@@ -26,7 +27,7 @@ export function framesRoute(deps: AppDeps): (c: Context<AppEnv>) => Promise<Repl
   return async (c) => {
     const caller = c.get('caller');
     requireRight(caller, 'verify', 'this call');
-    requireFrames(c.req.raw);
+    requireFrames(c.get('headers'));
     const bytes = together(await readPieces(sent(c), deps.body));
     requireWhole(bytes);
     const owner = ownerOf(owners, caller);
@@ -48,12 +49,12 @@ function ownerOf(owners: Map<string, FrameOwner>, caller: Caller): FrameOwner {
   return owner;
 }
 
-function requireFrames(request: Request): void {
-  const type = request.headers.get('content-type') ?? '';
+function requireFrames(headers: HeaderLookup): void {
+  const type = headers.get('content-type') ?? '';
   if (!/^application\/octet-stream\s*$/i.test(type)) {
     throw new Problem('body.content_type', `the content-type is not ${FRAMES_TYPE}`);
   }
-  refuseEncoded(request);
+  refuseEncoded(headers);
 }
 
 /** Every length must be right before anything is answered: a wrong one shifts all that follow. */

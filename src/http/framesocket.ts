@@ -14,7 +14,7 @@ import { bindUnix, type OpenListener } from './listen.ts';
 /** Opens the socket. Throws ListenError. */
 export async function openFramesSocket(deps: AppDeps, path: string): Promise<OpenListener> {
   const host = new FrameHost(deps);
-  const caller = callerOf(new Request('http://localhost/'), { kind: 'unix' });
+  const caller = callerOf(new Headers(), { kind: 'unix' });
   let count = 0;
   const open = (): FramePeer => {
     count += 1;

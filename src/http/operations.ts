@@ -69,7 +69,7 @@ export async function metricsRoute(c: Context<AppEnv>, deps: AppDeps): Promise<R
     if (listener.tokens === undefined && listener.holder === undefined) {
       throw new Problem('metrics.disabled', 'metrics are not open to callers without a token');
     }
-    callerOf(c.req.raw, listener);
+    callerOf(c.get('headers'), listener);
   }
   if (deps.observe === undefined) throw new Problem('route.unknown', 'no metrics are kept here');
   deps.ring.advance(deps.clock());
