@@ -123,6 +123,8 @@ export interface Asking {
   readonly explain: boolean;
   readonly nowNs: bigint;
   readonly entities: EntitySnapshot | undefined;
+  /** Caps texts of the call that the core has parsed already, and under which handle. */
+  readonly parsed?: Map<string, bigint>;
 }
 
 /** Decides one question. Throws Problem for what this caller may not ask or what is malformed. */
@@ -151,16 +153,16 @@ function decide(deps: AppDeps, caller: Caller, request: CheckBody, asking: Askin
   if (session === undefined) {
     requireRight(caller, 'explain', caps === undefined ? '"entity"' : '"caps"');
   }
-  const { explain, nowNs } = asking;
+  const { explain } = asking;
   if (service.name === 'mon' || (service.name === 'mgr' && session === undefined)) {
     return decideBits(deps, request, service.name, asking);
   }
   const op = readOp(service, request.op, 'op');
   const asked = { service: service.id, op, peer: request.peer, explain };
-  if (session !== undefined) return checkSession(deps, caller.id, session, asked, nowNs);
-  if (caps !== undefined) return checkCaps(deps, caps, asked, nowNs);
+  if (session !== undefined) return checkSession(deps, caller.id, session, asked, asking.nowNs);
+  if (caps !== undefined) return checkCaps(deps, caps, asked, asking);
   return checkEntity(asking.entities, entity, service.name, (text) =>
-    checkCaps(deps, text, asked, nowNs),
+    checkCaps(deps, text, asked, asking),
   );
 }
 
@@ -243,13 +245,23 @@ function checkSession(
   return { decision: { ...decision, grants }, check: reason, verdict };
 }
 
-function checkCaps(deps: AppDeps, caps: string, asked: Asked, nowNs: bigint): Outcome {
-  const host = { nowNs, policy: deps.policy };
+function checkCaps(deps: AppDeps, caps: string, asked: Asked, asking: Asking): Outcome {
+  const host = { nowNs: asking.nowNs, policy: deps.policy };
+  const known = asking.parsed?.get(caps);
+  if (known !== undefined) {
+    const verdict = deps.engine.check({ ...asked, handle: known }, host);
+    // Other texts of the call may have taken its place in the core.
+    if (verdict.reason !== 'session.unknown') return outcomeOf(verdict, caps, asked);
+  }
   const parsed = deps.engine.capsParse(asked.service, caps, host, { keep: true });
   if (!parsed.decision) {
     return { decision: denial(parsed.reason, ERRNO_CHECK), check: parsed.reason };
   }
-  const verdict = deps.engine.check({ ...asked, handle: parsed.handle }, host);
+  asking.parsed?.set(caps, parsed.handle);
+  return outcomeOf(deps.engine.check({ ...asked, handle: parsed.handle }, host), caps, asked);
+}
+
+function outcomeOf(verdict: Verdict, caps: string, asked: Asked): Outcome {
   const decision = decisionOf(verdict, false);
   if (!asked.explain) return { decision, check: verdict.reason };
   return { decision: { ...decision, grants: explainGrants(verdict, caps) }, check: verdict.reason };

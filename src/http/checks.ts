@@ -71,7 +71,7 @@ export async function checksRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Re
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);
   const id = deps.state.ids.next();
-  const asking = { explain, nowNs, entities };
+  const asking = { explain, nowNs, entities, parsed: new Map<string, bigint>() };
   const answers = request.items.map((item, index) => {
     let op: unknown;
     const { decision, check, verdict } = outcomeOf(item, index, (question) => {
