@@ -1,6 +1,6 @@
 /**
  * Deadlines that hardly ever come: a timer of their own for each would cost more than what they
- * bound. They share one, which looks through them as often as the shortest of them asks for.
+ * bound. They share one timer, set for the first of them.
  */
 
 export interface Deadline {
@@ -13,7 +13,7 @@ export class Deadlines {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerDueMs = 0;
 
-  /** `expire` is called once, after the time and before twice the time, unless it is removed. */
+  /** `expire` is called once, when the time is over, unless the deadline is removed before. */
   add(ms: number, expire: () => void): Deadline {
     const dueMs = performance.now() + ms;
     const deadline = { dueMs, expire };
