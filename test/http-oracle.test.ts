@@ -7,6 +7,7 @@
 import { describe, expect, it } from 'vitest';
 import { equalBytes } from '../src/cephx/denc.ts';
 import { openServiceTicket } from '../src/cephx/ticket.ts';
+import { REASON_CODES } from '../src/engine/codes.ts';
 import type { Plausibility } from '../src/engine/index.ts';
 import { createApp } from '../src/http/app.ts';
 import type { Listener } from '../src/http/callers.ts';
@@ -176,7 +177,8 @@ it('tells the failed check to the log, and only there', async () => {
 function unmasked(kit: Kit): Kit {
   const engine = bound(kit.deps.engine, 'verify', (verify) => (request: never, host: never) => {
     const verdict = verify(request, host);
-    return bound(verdict, 'reason', () => verdict.check as never);
+    const told = REASON_CODES[verdict.checkNumber % REASON_CODES.length];
+    return bound(verdict, 'reason', () => told as never);
   });
   const app = createApp({ ...kit.deps, engine });
   return bound(kit, 'app', () => app);
