@@ -20,8 +20,16 @@ const ASCII_LEN_MAX = 64;
 
 // What the ways of `decide` need, as constants of this module: those an engine compiles into its
 // code, where an import would be a load and a check for each use.
-const { ENTITY_TYPE_MDS, FLAG_KEEP, FLAG_TAIL, KIND_CHECK, KIND_EXPLAIN, KIND_VERIFY } = abi;
-const { OSD_LEN, OSD_READ, OSD_WRITE, VERIFY_LEN } = abi;
+const ENTITY_TYPE_MDS = abi.ENTITY_TYPE_MDS;
+const FLAG_KEEP = abi.FLAG_KEEP;
+const FLAG_TAIL = abi.FLAG_TAIL;
+const KIND_CHECK = abi.KIND_CHECK;
+const KIND_EXPLAIN = abi.KIND_EXPLAIN;
+const KIND_VERIFY = abi.KIND_VERIFY;
+const OSD_LEN = abi.OSD_LEN;
+const OSD_READ = abi.OSD_READ;
+const OSD_WRITE = abi.OSD_WRITE;
+const VERIFY_LEN = abi.VERIFY_LEN;
 // Fields by words.
 const KIND = abi.RECORD_KIND / 4;
 const SERVICE = abi.RECORD_SERVICE / 4;

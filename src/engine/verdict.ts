@@ -207,7 +207,8 @@ const SLAB_LEN = 65536;
 const BYTES = abi.VERDICT_BYTES / 4;
 const DECISION = abi.VERDICT_DECISION / 4;
 const INFO = abi.VERDICT_INFO / 4;
-const { INFO_SECRETS, VERDICT_REASON } = abi;
+const INFO_SECRETS = abi.INFO_SECRETS;
+const VERDICT_REASON = abi.VERDICT_REASON;
 
 /**
  * Copies verdicts out of the core's memory. A buffer per verdict would cost more than the verdict

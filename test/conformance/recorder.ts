@@ -121,7 +121,9 @@ export class Recorder {
     if (first >= 0) this.#write(abi.LAYOUT_HOST, first, last + 1 - first);
   }
 
+  /** The typed host wipes what it used; here all is wiped before, so that only it is left. */
   #writeWork(): void {
+    this.#step(STEP.CALL, EXPORTS.indexOf('work_wipe'), 0, 0, 0, 0, NOTHING);
     const work = this.#block(abi.LAYOUT_WORK);
     for (const [at, length] of WORK_PARTS) {
       const last = work.subarray(at, at + length).findLastIndex((byte) => byte !== 0);
