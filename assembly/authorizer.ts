@@ -37,6 +37,7 @@ import {
   CHECK_TICKET_PADDING,
   HOST_GENERAL_SECRET,
   HOST_PLAUSIBILITY,
+  KEY_SECRET_LEN_MAX,
   KEY_TYPE_AES,
   KEY_TYPE_AES256K,
   PLAUSIBILITY_STRICT,
@@ -44,7 +45,7 @@ import {
 } from './abi';
 import { aesWipe } from './aes';
 import { HOST, plain } from './arena';
-import { choose, less32, wipe, zeroSpare } from './bytes';
+import { choose, less32, wipe, word, zeroSpare } from './bytes';
 import { CBC_OPEN_LEN, cbcOpen, cbcPrepareOpen } from './cbc';
 import { ENVELOPE_LEN, ENVELOPE_MAGIC } from './cryptokey';
 import { plausibility } from './plausibility';
@@ -77,8 +78,8 @@ let blobLen: i32 = 0;
 let sealed: usize = 0;
 let sealedBytes: i32 = 0;
 
-/** Stands for a session key where none decoded, so that the work stays the same. */
-const DUMMY_SECRET: usize = memory.data(128, 16);
+/** The session key's secret, or zeros where none decoded, so that the work stays the same. */
+const SESSION_SECRET: usize = memory.data(KEY_SECRET_LEN_MAX, 16);
 /** The prepared session key, by the cipher that it is prepared for. */
 const PREPARED_AES: usize = memory.data(CBC_OPEN_LEN, 16);
 const PREPARED_256: usize = memory.data(K256_OPEN_LEN, 16);
@@ -215,7 +216,8 @@ function openAuthorize(strict: i32): u64 {
   const isAes = usable & ((infoKeyType == KEY_TYPE_AES) as i32);
   const is256 = usable & ((infoKeyType == KEY_TYPE_AES256K) as i32);
   const fits128 = isAes & ((infoSecretLen >= 16) as i32) & inBuffer(16);
-  const fits256 = is256 & ((infoSecretLen >= 32) as i32) & inBuffer(infoSecretLen);
+  const long = (infoSecretLen > KEY_SECRET_LEN_MAX) as i32;
+  const fits256 = is256 & ((infoSecretLen >= 32) as i32) & (long ^ 1) & inBuffer(infoSecretLen);
   const canAes = sealedBytes > 0 && (sealedBytes & 15) == 0;
   const can256 = sealedBytes >= 40;
   const out = authorizePlain();
@@ -249,16 +251,23 @@ function openAuthorize(strict: i32): u64 {
 /** The session key prepared for part b, or something like it where it does not fit. */
 function aesKey(fits: i32): usize {
   if (cachedTicket != 0) return choose(cachedTicket + TICKET_KEY, DUMMY_PREPARED, fits);
-  cbcPrepareOpen(choose(infoSecret, DUMMY_SECRET, fits), PREPARED_AES);
+  takeSecret(16, fits);
+  cbcPrepareOpen(SESSION_SECRET, PREPARED_AES);
   return PREPARED_AES;
 }
 
 function aes256kKey(fits: i32): usize {
   if (cachedTicket != 0) return choose(cachedTicket + TICKET_KEY, DUMMY_PREPARED, fits);
   const secretLen = choose(infoSecretLen, 32, fits) as i32;
-  const secret = choose(infoSecret, DUMMY_SECRET, fits);
-  k256PrepareOpen(secret, secretLen, USAGE_AUTHORIZE, PREPARED_256);
+  takeSecret(secretLen, fits);
+  k256PrepareOpen(SESSION_SECRET, secretLen, USAGE_AUTHORIZE, PREPARED_256);
   return PREPARED_256;
+}
+
+/** SESSION_SECRET = n bytes of the session key, or zeros where it does not fit: one place. */
+function takeSecret(n: i32, fits: i32): void {
+  const mask: u64 = (0 - fits) as u64;
+  for (let i = 0; i < n; i += 8) store<u64>(SESSION_SECRET + i, word(infoSecret + i) & mask);
 }
 
 /** Where the plaintext of part b goes: behind that of the ticket, if it was opened. */
@@ -284,6 +293,7 @@ export function authorizerWipe(): void {
     rfc8009Wipe();
   }
   if (cachedTicket == 0) {
+    wipe(SESSION_SECRET, KEY_SECRET_LEN_MAX);
     wipe(PREPARED_AES, CBC_OPEN_LEN);
     if (sealedBytes >= 40) wipe(PREPARED_256, K256_OPEN_LEN);
   }

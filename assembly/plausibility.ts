@@ -14,7 +14,7 @@ import {
   PLAUSIBILITY_RELEASED,
   PLAUSIBILITY_SPAN,
 } from './abi';
-import { less64 } from './bytes';
+import { less64, word } from './bytes';
 import {
   bit,
   infoAllowAll,
@@ -59,7 +59,7 @@ export function plausibility(level: i32, secret: usize): u64 {
 /** The caps buffer is neither empty nor exactly one encoded string. */
 function capsOdd(): i32 {
   // The four bytes are readable even when the buffer is shorter: DECODE_SPARE.
-  const inner = (load<u32>(infoCaps) as u64) + 4;
+  const inner = (word(infoCaps) & 0xffffffff) + 4;
   return ((infoCapsLen != 0) as i32) & ((inner != (infoCapsLen as u64)) as i32);
 }
 

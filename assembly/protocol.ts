@@ -1,7 +1,8 @@
 /**
  * The cephx structures that the core opens: decoding is total and, for bytes that a cipher without
  * MAC may have garbled, straight-line: every load happens for every input, offsets are clamped
- * into the buffer by arithmetic, and each rule that fails sets a bit. Spec sections 2, 8, 9.
+ * into the buffer by arithmetic, loads at them are aligned, and each rule that fails sets a bit.
+ * Spec sections 2, 8, 9.
  */
 
 import {
@@ -15,7 +16,7 @@ import {
   KEY_SECRET_LEN_MAX,
   KEY_TYPE_AES256K,
 } from './abi';
-import { less64 } from './bytes';
+import { less64, word } from './bytes';
 import { secretLenMin } from './cryptokey';
 
 /**
@@ -67,13 +68,15 @@ export function decodeTicketInfo(p: usize, n: i32, strict: i32): u64 {
   let at = clamp(19 + idLen, end);
   infoEntity = p + (id as usize);
   infoEntityLen = (at - id) as i32;
-  infoGlobalId = load<u64>(p + (at as usize));
-  infoAuid = load<u64>(p + (at as usize) + 8);
-  const times = p + (at as usize) + 8 + infoHasAuid * 8;
-  infoCreated = load<u64>(times);
-  infoExpires = load<u64>(times + 8);
-  infoAllowAll = (load<u8>(times + 17) != 0) as i32;
-  const capsLen = load<u32>(times + 18) as u64;
+  const fields = p + (at as usize);
+  infoGlobalId = word(fields);
+  infoAuid = word(fields + 8);
+  const times = fields + 8 + infoHasAuid * 8;
+  infoCreated = word(times);
+  infoExpires = word(times + 8);
+  const capsInfo = word(times + 16);
+  infoAllowAll = ((capsInfo & 0xff00) != 0) as i32;
+  const capsLen = (capsInfo >> 16) & 0xffffffff;
   // From global_id to the caps length: 8 + (8) + 8 + 8 + 2 + 4 bytes.
   const caps = at + 30 + ((infoHasAuid * 8) as u64);
   short |= less64(end, caps);
@@ -90,9 +93,11 @@ function decodeSessionKey(p: usize, key: u64, end: u64, shortBefore: i32, strict
   const short = shortBefore | less64(end, key + 12);
   const at = clamp(key, end);
   infoKey = p + (at as usize);
-  infoKeyType = load<u16>(infoKey);
-  infoKeyCreated = load<u64>(infoKey + 2);
-  const secretLen = load<u16>(infoKey + 10) as u64;
+  const head = word(infoKey);
+  const rest = word(infoKey + 8);
+  infoKeyType = (head & 0xffff) as u32;
+  infoKeyCreated = (head >> 16) | (rest << 48);
+  const secretLen = (rest >> 16) & 0xffff;
   const secretEnd = key + 12 + secretLen;
   infoSecret = p + (clamp(key + 12, end) as usize);
   infoSecretLen = secretLen as i32;
