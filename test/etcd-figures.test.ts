@@ -62,14 +62,14 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: figures`, () => {
     const idle = new Map<Instance, number>();
     const idleBefore = both.map(([{ pid }]) => cpuMsOf(pid));
     const idleStartMs = performance.now();
-    await pause(3_000);
+    await pause(2_000);
     const idleMs = performance.now() - idleStartMs;
     for (const [i, [instance]] of both.entries()) {
       idle.set(instance, (cpuMsOf(instance.pid) - idleBefore[i]!) / idleMs);
     }
     const cpu = new Map<Instance, number[]>();
     // In turns, so that what else the machine does falls on both.
-    for (let block = 0; block < 6 * rounds + 2; block++) {
+    for (let block = 0; block < 4 * rounds + 2; block++) {
       for (const [instance, authorizer] of both) {
         const before = cpuMsOf(instance.pid);
         const startMs = performance.now();

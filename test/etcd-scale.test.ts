@@ -26,7 +26,7 @@ import { ETCD_NAME, EtcdCluster, etcdMissing } from './etcd.ts';
 import { temporaryFolder } from './spawn.ts';
 
 const USERS = Number(process.env.ETCD_USERS ?? 2_000);
-const IDLE_S = USERS > 10_000 ? 30 : 5;
+const IDLE_S = USERS > 10_000 ? 30 : 3;
 const CHANGES = 50;
 const CLOCK_EVERY_S = Number(CLOCK_EVERY_NS) / 1e9;
 const INSTANCES = 1_000;
@@ -130,7 +130,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: ${USERS} users`, () => {
     const { body: user } = await instance.admin('GET', `/users/${middle}`);
     expect(user.caps).toEqual({ mon: 'allow r', osd: 'allow w' });
 
-    await sleep(2_000);
+    await sleep(1_000);
     const leaderBefore = leaderCounter.bytes;
     const requestsBefore = counter.requests;
     const idle = await counted(counter, () => sleep(IDLE_S * 1_000));

@@ -1,6 +1,8 @@
 /** `cephgate store`: moving a store, digests, the key that seals one in etcd. */
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -116,9 +118,16 @@ describe('cephgate store, on files', () => {
       false,
       false,
     ]);
-    const etcd = 'etcd:http://127.0.0.1:1';
+    const server = createServer((_, response) => {
+      response.writeHead(403).end('{"error":"etcdserver: permission denied","code":7}');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const etcd = `etcd:http://127.0.0.1:${port}`;
     const away = await run(['store', 'copy', etcd, `sqlite:${file('y.db')}`, '--store-plaintext']);
-    expect([away.code, existsSync(file('y.db.part'))]).toEqual([3, false]);
+    server.close();
+    expect([away.code, away.err]).toEqual([3, expect.stringContaining('permission denied')]);
+    expect([existsSync(file('y.db')), existsSync(file('y.db.part'))]).toEqual([false, false]);
   });
 
   it('wants its words, and a store key or the word for none', async () => {

@@ -4,7 +4,8 @@
  *   write -> queue (bounded) -> one append of many lines at a time, off the event loop
  *   FILE full -> FILE.1, FILE.1 -> FILE.2, ... ; the oldest of `keep` goes
  *
- * Lines in the queue are lost when the process is killed, not when it ends.
+ * Lines in the queue are lost when the process is killed, not when it ends. The queue is bytes, in
+ * one of two blocks that take turns: strings that wait would be garbage that has grown old.
  */
 
 import { Buffer } from 'node:buffer';
@@ -21,7 +22,7 @@ export interface RotatingFileOptions {
   readonly keep: number;
   /** Told of a write that failed, with the error's code; its lines stay in the queue. */
   readonly failed: (code: string) => void;
-  /** Longest queue, in characters; what is being appended is not in it. */
+  /** Longest queue, in bytes; what is being appended is not in it. */
   readonly queueLenMax?: number;
 }
 
@@ -34,8 +35,10 @@ export class RotatingFile {
   #length: number;
   /** How many old files there are, at most. */
   #old = 0;
-  #queue: string[] = [];
+  #queue: Buffer = Buffer.allocUnsafeSlow(BLOCK_LEN);
   #queueLen = 0;
+  /** The other block, while it is not being appended. */
+  #spare: Buffer | undefined;
   /** What was queued and could not be written. */
   #rest: Buffer = EMPTY;
   #closing = false;
@@ -67,8 +70,9 @@ export class RotatingFile {
   /** Queues a line (with its end); false if the queue has no room for it. */
   write(line: string): boolean {
     if (this.#waiting + line.length > this.#queueLenMax) return false;
-    this.#queue.push(line);
-    this.#queueLen += line.length;
+    // A UTF-16 unit takes at most three bytes of UTF-8: mostly nothing has to be counted.
+    if (this.#queueLen + line.length * 3 > this.#queue.length) this.#makeRoom(line);
+    this.#queueLen += this.#queue.write(line, this.#queueLen);
     if (this.#timer === undefined && this.#writing === undefined) this.#later(FLUSH_MS);
     return true;
   }
@@ -78,7 +82,9 @@ export class RotatingFile {
    * of an append that is under way may come to stand after it.
    */
   writeNow(line: string): boolean {
-    const bytes = Buffer.concat([this.#rest, Buffer.from(this.#queue.join('') + line)]);
+    const queued = this.#queue.subarray(0, this.#queueLen);
+    const bytes = Buffer.concat([this.#rest, queued, Buffer.from(line)]);
+    this.#queueLen = 0;
     let written = 0;
     try {
       // Not while an append is under way: it means the file that is open now.
@@ -92,8 +98,6 @@ export class RotatingFile {
     const ok = written === bytes.length;
     // What failed is tried again, less the line itself: the caller was told.
     this.#rest = bytes.subarray(written, ok ? written : bytes.length - Buffer.byteLength(line));
-    this.#queue = [];
-    this.#queueLen = 0;
     return ok;
   }
 
@@ -122,12 +126,14 @@ export class RotatingFile {
 
   /** Appends what is queued. Milliseconds until the next try. */
   async #flush(): Promise<number> {
-    this.#rest = Buffer.concat([this.#rest, Buffer.from(this.#queue.join(''))]);
-    this.#queue = [];
-    this.#queueLen = 0;
+    const block = this.#queue;
+    const queued = block.subarray(0, this.#queueLen);
+    const bytes = this.#rest.length === 0 ? queued : Buffer.concat([this.#rest, queued]);
     // What is appended here is no rest for a writeNow that comes between.
-    const bytes = this.#rest;
     this.#rest = EMPTY;
+    this.#queue = this.#spare ?? Buffer.allocUnsafeSlow(BLOCK_LEN);
+    this.#queueLen = 0;
+    this.#spare = undefined;
     let written = 0;
     try {
       if (this.#isFull(bytes.length)) await this.#turnOverAside();
@@ -139,8 +145,18 @@ export class RotatingFile {
       this.#rest = Buffer.concat([bytes.subarray(written), this.#rest]);
       this.#failed(error);
     }
+    this.#spare = block;
     this.#length += written;
     return written === bytes.length ? FLUSH_MS : RETRY_MS;
+  }
+
+  /** A longer block for the queue, if a line does not fit. */
+  #makeRoom(line: string): void {
+    const needed = this.#queueLen + Buffer.byteLength(line);
+    if (needed <= this.#queue.length) return;
+    const block = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#queue.length));
+    this.#queue.copy(block, 0, 0, this.#queueLen);
+    this.#queue = block;
   }
 
   #failed(error: unknown): void {
@@ -208,3 +224,4 @@ function appendAsync(fd: number, bytes: Uint8Array): Promise<number> {
 const FLUSH_MS = 20;
 const RETRY_MS = 1_000;
 const QUEUE_LEN_MAX = 4_194_304;
+const BLOCK_LEN = 65_536;
