@@ -63,6 +63,7 @@ import { K256_OPEN_LEN, k256Decrypt, k256MacOk, k256PrepareOpen, rfc8009Wipe } f
 import { SECRET_BYTES, SECRET_PREPARED, SECRET_TYPE, SECRET_WIDE, secretFind } from './secrets';
 import { sha2Wipe } from './sha2';
 import { TICKET_KEY, ticketFind, ticketKeep, ticketRestore } from './tickets';
+import { Vec } from './vec';
 
 /** CephXAuthorizer: part a up to the blob's length: u8, u64, u32, u8, u64, u32. */
 const PART_A_LEN: i32 = 26;
@@ -80,6 +81,8 @@ let sealedBytes: i32 = 0;
 
 /** The session key's secret, or zeros where none decoded, so that the work stays the same. */
 const SESSION_SECRET: usize = memory.data(KEY_SECRET_LEN_MAX, 16);
+/** How many bytes of it were last written; where both ciphers ran, the second has the most. */
+let taken: i32 = 0;
 /** The prepared session key, by the cipher that it is prepared for. */
 const PREPARED_AES: usize = memory.data(CBC_OPEN_LEN, 16);
 const PREPARED_256: usize = memory.data(K256_OPEN_LEN, 16);
@@ -266,8 +269,18 @@ function aes256kKey(fits: i32): usize {
 
 /** SESSION_SECRET = n bytes of the session key, or zeros where it does not fit: one place. */
 function takeSecret(n: i32, fits: i32): void {
-  const mask: u64 = (0 - fits) as u64;
-  for (let i = 0; i < n; i += 8) store<u64>(SESSION_SECRET + i, word(infoSecret + i) & mask);
+  const mask = (0 - fits) as i64;
+  for (let i = 0; i < n; i += 16) {
+    const from = infoSecret + i;
+    const to = SESSION_SECRET + i;
+    // One store for each load to come: a load of two that are still on their way waits for both.
+    if (ASC_FEATURE_SIMD) v128.store(to, v128.and(Vec.unaligned(from), i64x2.splat(mask)));
+    else {
+      store<u64>(to, word(from) & mask);
+      store<u64>(to, word(from + 8) & mask, 8);
+    }
+  }
+  taken = n;
 }
 
 /** Where the plaintext of part b goes: behind that of the ticket, if it was opened. */
@@ -293,7 +306,7 @@ export function authorizerWipe(): void {
     rfc8009Wipe();
   }
   if (cachedTicket == 0) {
-    wipe(SESSION_SECRET, KEY_SECRET_LEN_MAX);
+    wipe(SESSION_SECRET, (taken + 15) & ~15);
     wipe(PREPARED_AES, CBC_OPEN_LEN);
     if (sealedBytes >= 40) wipe(PREPARED_256, K256_OPEN_LEN);
   }

@@ -2,6 +2,8 @@
  * Sixteen bytes at a time: the one place that looks up a byte by a secret index.
  */
 
+const COUNT: usize = memory.data<u8>([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], 16);
+
 /** Operations on v128, for the builds with SIMD only. */
 export class Vec {
   /**
@@ -16,6 +18,16 @@ export class Vec {
   /** The bytes of x in the order that the 16 bytes at `order` give. */
   @inline static arrange(x: v128, order: usize): v128 {
     return Vec.lookup(x, v128.load(order));
+  }
+
+  /** The 16 bytes at p, which may be secret: see `word` in bytes.ts. Reads up to 31 from p - 15. */
+  @inline static unaligned(p: usize): v128 {
+    const at = p & ~15;
+    const first = v128.add<i8>(v128.load(COUNT), i8x16.splat((p & 15) as i8));
+    // Indexes from 16 on give 0, which the relaxed instruction does not promise.
+    const low = i8x16.swizzle(v128.load(at), first);
+    const high = i8x16.swizzle(v128.load(at, 16), v128.sub<i8>(first, Vec.bytes(16)));
+    return v128.or(low, high);
   }
 
   /** n in every byte. */
