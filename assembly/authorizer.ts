@@ -45,7 +45,7 @@ import {
 } from './abi';
 import { aesWipe } from './aes';
 import { HOST, plain } from './arena';
-import { choose, less32, wipe, word, zeroSpare } from './bytes';
+import { choose, isZero64, less32, notZero64, wipe, word, zeroSpare } from './bytes';
 import { CBC_OPEN_LEN, cbcOpen, cbcPrepareOpen } from './cbc';
 import { ENVELOPE_LEN, ENVELOPE_MAGIC } from './cryptokey';
 import { plausibility } from './plausibility';
@@ -154,7 +154,7 @@ export function authorizerOpen(): u64 {
   if (load<u32>(secretSlot + SECRET_TYPE) == KEY_TYPE_AES) {
     failed |= plausibility(level, secretSlot);
   }
-  failed |= bit(CHECK_GLOBAL_ID, (infoGlobalId != declaredGlobalId) as i32);
+  failed |= bit(CHECK_GLOBAL_ID, notZero64(infoGlobalId ^ declaredGlobalId));
   return failed | openAuthorize(strict);
 }
 
@@ -215,12 +215,12 @@ function clear(): u64 {
  * length that only one cipher can have runs that one, a length that both can have runs both.
  */
 function openAuthorize(strict: i32): u64 {
-  const usable = (infoSecretLen > 0) as i32;
-  const isAes = usable & ((infoKeyType == KEY_TYPE_AES) as i32);
-  const is256 = usable & ((infoKeyType == KEY_TYPE_AES256K) as i32);
-  const fits128 = isAes & ((infoSecretLen >= 16) as i32) & inBuffer(16);
-  const long = (infoSecretLen > KEY_SECRET_LEN_MAX) as i32;
-  const fits256 = is256 & ((infoSecretLen >= 32) as i32) & (long ^ 1) & inBuffer(infoSecretLen);
+  const usable = notZero64(infoSecretLen);
+  const isAes = usable & isZero64(infoKeyType ^ KEY_TYPE_AES);
+  const is256 = usable & isZero64(infoKeyType ^ KEY_TYPE_AES256K);
+  const fits128 = isAes & less32(15, infoSecretLen) & inBuffer(16);
+  const short = less32(infoSecretLen, KEY_SECRET_LEN_MAX + 1);
+  const fits256 = is256 & less32(31, infoSecretLen) & short & inBuffer(infoSecretLen);
   const canAes = sealedBytes > 0 && (sealedBytes & 15) == 0;
   const can256 = sealedBytes >= 40;
   const out = authorizePlain();
@@ -314,7 +314,7 @@ export function authorizerWipe(): void {
 }
 
 function inBuffer(n: i32): i32 {
-  return (infoSecret + n <= infoEnd) as i32;
+  return less32(infoEnd, infoSecret + n) ^ 1;
 }
 
 /** Ceph's rule (Crypto.cc): strip min(last byte, 16), look at nothing else. */
@@ -326,16 +326,16 @@ function stripLen(p: usize, n: i32): i32 {
 /** 1 unless the padding is exactly PKCS#7. All 16 last bytes are read, whatever they say. */
 function paddingBad(p: usize, n: i32): i32 {
   const last: i32 = load<u8>(p + n - 1);
-  let bad = ((last - 1) >>> 4 != 0) as i32;
+  let bad = notZero64((last - 1) >>> 4);
   for (let i = 1; i <= 16; i++) {
-    const inside = (i <= last) as i32;
-    bad |= inside & ((load<u8>(p + n - i) != last) as i32);
+    const inside = less32(last, i) ^ 1;
+    bad |= inside & notZero64(load<u8>(p + n - i) ^ last);
   }
   return bad;
 }
 
 function envelope(p: usize, n: i32, short: i32, magic: i32): u64 {
   return (
-    bit(short, (n < ENVELOPE_LEN) as i32) | bit(magic, (load<u64>(p + 1) != ENVELOPE_MAGIC) as i32)
+    bit(short, less32(n, ENVELOPE_LEN)) | bit(magic, notZero64(load<u64>(p + 1) ^ ENVELOPE_MAGIC))
   );
 }

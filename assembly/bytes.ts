@@ -1,5 +1,8 @@
 /**
  * The only comparison and the only wipe of secret bytes, and constant-time selection.
+ *
+ * What is secret is compared by arithmetic, not by operators: of `(a != b) & (c != d)` the
+ * optimiser makes a branch on the first half.
  */
 
 /** 1 if the n bytes at a and b are equal, else 0; time depends on n only. */
@@ -69,6 +72,11 @@ export function word(p: usize): u64 {
 /** a where flag is 1, b where it is 0. Not `select`, which an engine may turn into a branch. */
 export function choose(a: usize, b: usize, flag: i32): usize {
   return b ^ ((a ^ b) & ((0 - flag) as usize));
+}
+
+/** 1 unless x is 0, without a branch. */
+export function notZero64(x: u64): i32 {
+  return isZero64(x) ^ 1;
 }
 
 /** 1 if x is 0, else 0, without a branch. */

@@ -14,7 +14,7 @@ import {
   PLAUSIBILITY_RELEASED,
   PLAUSIBILITY_SPAN,
 } from './abi';
-import { less64, word } from './bytes';
+import { less64, notZero64, word } from './bytes';
 import {
   bit,
   infoAllowAll,
@@ -43,7 +43,7 @@ export function plausibility(level: i32, secret: usize): u64 {
   let nsec = less64(NSEC_MAX, infoCreated >> 32) | less64(NSEC_MAX, infoExpires >> 32);
   if (!span) nsec |= less64(NSEC_MAX, infoKeyCreated >> 32);
   return (
-    bit(CHECK_HARDEN_AUID, infoHasAuid & ((infoAuid != <u64>-1) as i32)) |
+    bit(CHECK_HARDEN_AUID, infoHasAuid & notZero64(~infoAuid)) |
     bit(CHECK_HARDEN_ALLOW_ALL, infoAllowAll) |
     bit(CHECK_HARDEN_CAPS, capsOdd()) |
     bit(CHECK_HARDEN_NSEC, nsec) |
@@ -60,7 +60,7 @@ export function plausibility(level: i32, secret: usize): u64 {
 function capsOdd(): i32 {
   // The four bytes are readable even when the buffer is shorter: DECODE_SPARE.
   const inner = (word(infoCaps) & 0xffffffff) + 4;
-  return ((infoCapsLen != 0) as i32) & ((inner != (infoCapsLen as u64)) as i32);
+  return notZero64(infoCapsLen) & notZero64(inner ^ (infoCapsLen as u64));
 }
 
 /** Generation B: the ticket lives longer than the key that sealed it; skipped if unknown. */

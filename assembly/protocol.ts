@@ -16,7 +16,7 @@ import {
   KEY_SECRET_LEN_MAX,
   KEY_TYPE_AES256K,
 } from './abi';
-import { less64, word } from './bytes';
+import { less32, less64, notZero64, word } from './bytes';
 import { secretLenMin } from './cryptokey';
 
 /**
@@ -62,7 +62,7 @@ export function decodeTicketInfo(p: usize, n: i32, strict: i32): u64 {
   const v = load<u8>(p + 10);
   infoEntityType = load<u32>(p + 11);
   const idLen = load<u32>(p + 15) as u64;
-  infoHasAuid = (v >= 2) as i32;
+  infoHasAuid = less32(1, v);
   let short = less64(end, 19 + idLen);
   const id = clamp(19, end);
   let at = clamp(19 + idLen, end);
@@ -75,7 +75,7 @@ export function decodeTicketInfo(p: usize, n: i32, strict: i32): u64 {
   infoCreated = word(times);
   infoExpires = word(times + 8);
   const capsInfo = word(times + 16);
-  infoAllowAll = ((capsInfo & 0xff00) != 0) as i32;
+  infoAllowAll = notZero64(capsInfo & 0xff00);
   const capsLen = (capsInfo >> 16) & 0xffffffff;
   // From global_id to the caps length: 8 + (8) + 8 + 8 + 2 + 4 bytes.
   const caps = at + 30 + ((infoHasAuid * 8) as u64);
@@ -101,12 +101,11 @@ function decodeSessionKey(p: usize, key: u64, end: u64, shortBefore: i32, strict
   const secretEnd = key + 12 + secretLen;
   infoSecret = p + (clamp(key + 12, end) as usize);
   infoSecretLen = secretLen as i32;
-  const given = (secretLen != 0) as i32;
-  const badType = given & (((infoKeyType as i32) > KEY_TYPE_AES256K) as i32);
+  const given = notZero64(secretLen);
+  const badType = given & less32(KEY_TYPE_AES256K, infoKeyType);
   const badLen =
     given &
-    (((infoSecretLen < secretLenMin(infoKeyType)) as i32) |
-      ((infoSecretLen > KEY_SECRET_LEN_MAX) as i32));
+    (less32(infoSecretLen, secretLenMin(infoKeyType)) | less32(KEY_SECRET_LEN_MAX, infoSecretLen));
   return (
     bit(CHECK_TICKET_TRUNCATED, short | less64(end, secretEnd)) |
     bit(CHECK_SESSION_KEY_TYPE, badType) |
@@ -170,10 +169,10 @@ export let authorizePlusOne: u64 = 0;
 /** Decodes a CephXAuthorize of n bytes at p (n + DECODE_SPARE readable); returns failed bits. */
 export function decodeAuthorize(p: usize, n: i32, strict: i32): u64 {
   const end = n as u64;
-  const second = (load<u8>(p + 9) >= 2) as i32;
+  const second = less32(1, load<u8>(p + 9));
   const needed = (18 + 9 * second) as u64;
   authorizeNonce = load<u64>(p + 10);
-  authorizeHaveChallenge = second & ((load<u8>(p + 18) != 0) as i32);
+  authorizeHaveChallenge = second & notZero64(load<u8>(p + 18));
   authorizePlusOne = load<u64>(p + 19);
   return (
     bit(CHECK_AUTHORIZE_TRUNCATED, less64(end, needed)) |
