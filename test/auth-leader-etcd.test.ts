@@ -20,8 +20,8 @@ const rng = new Rng(seed);
 const SECOND = 1_000_000_000n;
 /** Short, so that many turns happen in a test. */
 const TTLS: TicketTtls = {
-  authMonTicketTtlNs: 10n * SECOND,
-  authServiceTicketTtlNs: 5n * SECOND,
+  authMonTicketTtlNs: 12n * SECOND,
+  authServiceTicketTtlNs: 6n * SECOND,
 };
 const OSD = 4;
 const CALL = { timeoutMs: 5_000 };
