@@ -219,8 +219,8 @@ function openAuthorize(strict: i32): u64 {
   const isAes = usable & isZero64(infoKeyType ^ KEY_TYPE_AES);
   const is256 = usable & isZero64(infoKeyType ^ KEY_TYPE_AES256K);
   const fits128 = isAes & less32(15, infoSecretLen) & inBuffer(16);
-  const short = less32(infoSecretLen, KEY_SECRET_LEN_MAX + 1);
-  const fits256 = is256 & less32(31, infoSecretLen) & short & inBuffer(infoSecretLen);
+  const hasRoom = less32(infoSecretLen, KEY_SECRET_LEN_MAX + 1);
+  const fits256 = is256 & less32(31, infoSecretLen) & hasRoom & inBuffer(infoSecretLen);
   const canAes = sealedBytes > 0 && (sealedBytes & 15) == 0;
   const can256 = sealedBytes >= 40;
   const out = authorizePlain();
@@ -267,7 +267,10 @@ function aes256kKey(fits: i32): usize {
   return PREPARED_256;
 }
 
-/** SESSION_SECRET = n bytes of the session key, or zeros where it does not fit: one place. */
+/**
+ * SESSION_SECRET = n bytes of the session key, or zeros where it does not fit: what is read and
+ * written then is the same.
+ */
 function takeSecret(n: i32, fits: i32): void {
   const mask = (0 - fits) as i64;
   for (let i = 0; i < n; i += 16) {
@@ -314,7 +317,7 @@ export function authorizerWipe(): void {
 }
 
 function inBuffer(n: i32): i32 {
-  return less32(infoEnd, infoSecret + n) ^ 1;
+  return less32(infoEnd as u32, (infoSecret + n) as u32) ^ 1;
 }
 
 /** Ceph's rule (Crypto.cc): strip min(last byte, 16), look at nothing else. */

@@ -20,7 +20,10 @@ export class Vec {
     return Vec.lookup(x, v128.load(order));
   }
 
-  /** The 16 bytes at p, which may be secret: see `word` in bytes.ts. Reads up to 31 from p - 15. */
+  /**
+   * The 16 bytes at p, which may be secret: see `word` in bytes.ts. 32 bytes are read, the first at
+   * p - 15 or later.
+   */
   @inline static unaligned(p: usize): v128 {
     const at = p & ~15;
     const first = v128.add<i8>(v128.load(COUNT), i8x16.splat((p & 15) as i8));
