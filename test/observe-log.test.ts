@@ -312,6 +312,26 @@ describe('the file', () => {
     expect(namesOf(path).length).toBeGreaterThan(10);
   });
 
+  it('has each line whole and in order, however much waits and however long it is', async () => {
+    const path = newPath();
+    const file = new RotatingFile({ path, lenMax: 64 * MIB, keep: 1, failed: () => undefined });
+    let expected = '';
+    for (let round = 0; round < 4; round++) {
+      for (let n = 0; n < 500; n++) {
+        // Of one to four bytes each, now and then more of them than a block has.
+        const text = rng
+          .pick(['x', 'é', '€', '\u{1f600}'])
+          .repeat(rng.int(n === 250 ? 90_000 : 300));
+        const line = `${round} ${n} ${text}\n`;
+        expected += line;
+        expect(file.write(line)).toBe(true);
+      }
+      await pause(60);
+    }
+    await file.close();
+    expect(readFileSync(path, 'utf8') === expected).toBe(true);
+  });
+
   it('is as long as it may be, and so many are kept', async () => {
     const path = newPath();
     const file = new RotatingFile({ path, lenMax: 1_000, keep: 2, failed: () => undefined });
