@@ -124,10 +124,20 @@ describe('cephgate store, on files', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
     const etcd = `etcd:http://127.0.0.1:${port}`;
-    const away = await run(['store', 'copy', etcd, `sqlite:${file('y.db')}`, '--store-plaintext']);
+    const refused = await run([
+      'store',
+      'copy',
+      etcd,
+      `sqlite:${file('y.db')}`,
+      '--store-plaintext',
+    ]);
     server.close();
-    expect([away.code, away.err]).toEqual([3, expect.stringContaining('permission denied')]);
+    expect([refused.code, refused.err]).toEqual([3, expect.stringContaining('permission denied')]);
     expect([existsSync(file('y.db')), existsSync(file('y.db.part'))]).toEqual([false, false]);
+    // Nobody there is waited for, ten seconds.
+    const nobody = ['store', 'copy', 'etcd:http://127.0.0.1:1', `sqlite:${file('z.db')}`];
+    const unreachable = await run([...nobody, '--store-plaintext']);
+    expect([unreachable.code, existsSync(file('z.db.part'))]).toEqual([3, false]);
   });
 
   it('wants its words, and a store key or the word for none', async () => {
