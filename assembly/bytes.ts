@@ -59,9 +59,9 @@ export function copySmall(to: usize, from: usize, n: i32): void {
 }
 
 /**
- * The u64 at p, for an address that is secret: from the two aligned ones that it is part of, so 16
- * bytes are read, the first at p - 7 or later. A load that is not aligned takes longer where it crosses two
- * lines of the cache, or two stores that are still on their way there.
+ * The u64 at p, for an address that is secret: from the two aligned ones that it is part of, so
+ * 16 bytes are read, the first at p - 7 or later. A load that is not aligned takes longer where it
+ * crosses two lines of the cache, or two stores that are still on their way there.
  */
 export function word(p: usize): u64 {
   const at = p & ~7;
