@@ -117,6 +117,17 @@ describe.each(setups)('memory of the %s build with %s', (build, _, ticketCache) 
     expect(search(engine.memory, key.secret.subarray(0, 16), { from: 0, to: 0 })).toEqual([]);
     engine.seal(encode(CryptoKey.encode, key), abi.USAGE_AUTHORIZE, rng.bytes(100));
     expect(search(engine.memory, key.secret.subarray(0, 16), { from: 0, to: 0 })).toEqual([]);
+    const op = abi.PRIMITIVE_HMAC_SHA256;
+    const data = rng.bytes(100);
+    const given = new Uint8Array(40);
+    const mac = engine.primitive(op, key.secret, data, undefined, given);
+    expect(mac).toEqual(engine.primitive(op, key.secret, data));
+    expect(mac.buffer).toBe(given.buffer);
+    const short = (): Uint8Array => engine.primitive(op, key.secret, data, undefined, mac.slice(1));
+    expect(short).toThrow('Cannot put 32 bytes into 31');
+    for (const bytes of [key.secret, data, mac]) {
+      expect(search(engine.memory, bytes.subarray(0, 16), { from: 0, to: 0 })).toEqual([]);
+    }
     engine.wipe();
     expect(engine.hasSecrets(service)).toBe(false);
     // The slots of secrets and, in this build alone, the wide schedules of 32.

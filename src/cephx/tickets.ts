@@ -202,6 +202,13 @@ export function decodeTicketBlob(reader: Reader): TicketBlob {
   return { secretId: reader.u64('CephXTicketBlob'), blob: reader.bl('CephXTicketBlob').slice() };
 }
 
+/** Reads past one, for whoever only asks where it ends. */
+export function skipTicketBlob(reader: Reader): void {
+  reader.u8('CephXTicketBlob');
+  reader.u64('CephXTicketBlob');
+  reader.bl('CephXTicketBlob');
+}
+
 export function encodeTicketBlob(out: Writer, ticket: TicketBlob): void {
   out.u8(1).u64(ticket.secretId).bl(ticket.blob);
 }

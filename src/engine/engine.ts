@@ -366,9 +366,20 @@ export class Engine {
     return this.#work.challengeHash(key, server, client);
   }
 
-  /** A bare primitive (PRIMITIVE_* of assembly/abi.ts). */
-  primitive(op: number, key: Uint8Array, data: Uint8Array, iv?: Uint8Array): Uint8Array {
-    return this.#work.primitive(op, key, data, iv);
+  /**
+   * A bare primitive (PRIMITIVE_* of assembly/abi.ts).
+   *
+   * @param into where the result goes, of which the part with the result is returned; without it
+   *   into a new array, which costs a runtime more than a hash
+   */
+  primitive(
+    op: number,
+    key: Uint8Array,
+    data: Uint8Array,
+    iv?: Uint8Array,
+    into?: Uint8Array,
+  ): Uint8Array {
+    return this.#work.primitive(op, key, data, iv, into);
   }
 
   /** Ends all sessions, drops caps, tickets and secrets, and zeroes the transient regions. */

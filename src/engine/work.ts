@@ -138,28 +138,29 @@ export class WorkBlock {
     return hash;
   }
 
-  primitive(op: number, key: Uint8Array, data: Uint8Array, iv?: Uint8Array): Uint8Array {
+  primitive(
+    op: number,
+    key: Uint8Array,
+    data: Uint8Array,
+    iv?: Uint8Array,
+    into?: Uint8Array,
+  ): Uint8Array {
     this.#putKey('key', key);
     this.#putData('data', data, abi.WORK_DATA_LEN);
     if (iv !== undefined) this.#putIv('iv', iv);
     const length = this.#core.primitive(op, key.length, data.length);
-    return this.#resultOf('compute', length, abi.WORK_RESULT, key.length, data.length);
-  }
-
-  /** As #result, for a call that left the rest of the block alone: all of it takes 2 us to wipe. */
-  #resultOf(
-    action: string,
-    length: number,
-    at: number,
-    keyLen: number,
-    dataLen: number,
-  ): Uint8Array {
-    if (length < 0) return this.#result(action, length, at);
-    const result = this.#bytes.slice(at, at + length);
-    this.#bytes.fill(0, abi.WORK_KEY, abi.WORK_KEY + keyLen);
-    this.#bytes.fill(0, abi.WORK_IV, abi.WORK_DATA + dataLen);
-    this.#bytes.fill(0, at, at + length);
-    return result;
+    if (length < 0) return this.#result('compute', length);
+    const end = abi.WORK_RESULT + length;
+    const bytes = this.#bytes.subarray(abi.WORK_RESULT, end);
+    const fits = into === undefined || into.length >= length;
+    const result = into === undefined ? bytes.slice() : into.subarray(0, length);
+    if (into !== undefined && fits) into.set(bytes);
+    // What was left alone needs no wiping: all of the block takes 2 us.
+    this.#bytes.fill(0, abi.WORK_KEY, abi.WORK_KEY + key.length);
+    this.#bytes.fill(0, abi.WORK_IV, abi.WORK_DATA + data.length);
+    this.#bytes.fill(0, abi.WORK_RESULT, end);
+    if (fits) return result;
+    throw new RangeError(`Cannot put ${length} bytes into ${into.length}`);
   }
 
   #putKey(name: string, key: Uint8Array): void {

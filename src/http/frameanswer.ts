@@ -16,7 +16,8 @@ import { receiptOf } from './verify.ts';
 interface Addition {
   /** Where the verdict starts in the response. */
   readonly at: number;
-  readonly token: Uint8Array;
+  /** Base64, or empty. */
+  readonly token: string;
   readonly secret: Uint8Array;
 }
 
@@ -139,7 +140,7 @@ class Answer {
         return `sidecar.${freshness.why}`;
       }
       if (freshness.kind !== 'required' || !required || !this.#hasReply(verdict)) return undefined;
-      this.#additions.push({ at: verdict, token: utf8.encode(freshness.state), secret: NONE });
+      this.#additions.push({ at: verdict, token: freshness.state, secret: NONE });
       return undefined;
     }
     // Fail closed should core and sidecar ever disagree on what a challenge is.
@@ -152,8 +153,7 @@ class Answer {
     if (handle !== 0n) owners.add(owner, handle, answeredNs);
     if (this.lengthAt(verdict) < abi.TAIL_END) return undefined;
     const service = view.getUint32(place.record + abi.RECORD_SERVICE, true);
-    const receipt = receiptOf(deps, owner.caller, service, request, freshness, answeredNs);
-    const token = receipt === undefined ? NONE : utf8.encode(receipt);
+    const token = receiptOf(deps, owner.caller, service, request, freshness, answeredNs) ?? '';
     const secret = this.#connectionSecret(place);
     if (token.length + secret.length > 0) this.#additions.push({ at: verdict, token, secret });
     return undefined;
@@ -256,7 +256,7 @@ class Answer {
       out.set(this.#bytes.subarray(from, addition.at + length), to);
       from = addition.at + length;
       to = at + length;
-      out.set(addition.token, to);
+      utf8.encodeInto(addition.token, out.subarray(to));
       out.set(addition.secret, to + addition.token.length);
       addition.secret.fill(0);
       if (addition.token.length > 0) {

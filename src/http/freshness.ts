@@ -4,7 +4,7 @@
  */
 
 import { DecodeError, equalBytes, Reader } from '../cephx/denc.ts';
-import { decodeTicketBlob } from '../cephx/protocol.ts';
+import { skipTicketBlob } from '../cephx/protocol.ts';
 import type { ReasonCode } from '../engine/codes.ts';
 import type { Address, Challenge } from '../engine/types.ts';
 import { type Caller, requireRight } from './callers.ts';
@@ -16,7 +16,6 @@ import {
   type ReceiptMode,
   readChallengeState,
   readReceipt,
-  SALT_LEN,
 } from './tokens.ts';
 
 /** The fields of a verify request that freshness depends on. */
@@ -104,7 +103,7 @@ export function bindingOf(
   const reader = new Reader(authorizer);
   try {
     reader.bytes(PART_A_HEAD_LEN);
-    decodeTicketBlob(reader);
+    skipTicketBlob(reader);
   } catch (error) {
     if (error instanceof DecodeError) return undefined;
     throw error;
@@ -116,7 +115,7 @@ export function bindingOf(
 function required(deps: AppDeps, binding: Binding, nowNs: bigint): Freshness {
   const { state } = deps;
   const fields = { issuedNs: nowNs, instance: state.instance, serial: state.nextSerial() };
-  const made = makeChallengeState(deps.engine, state.keys, binding, fields, deps.random(SALT_LEN));
+  const made = makeChallengeState(deps.engine, state.keys, binding, fields, state.salt());
   return { kind: 'required', challenge: made.challenge, state: made.token };
 }
 

@@ -8,7 +8,7 @@ import { equalBytes } from '../cephx/denc.ts';
 import { Ids } from '../observe/ids.ts';
 import { type RateLimit, RateLimiter } from './ratelimit.ts';
 import { Sessions } from './sessions.ts';
-import { type ChallengeState, INSTANCE_LEN, type StateKeys } from './tokens.ts';
+import { type ChallengeState, INSTANCE_LEN, SALT_LEN, type StateKeys } from './tokens.ts';
 
 export interface StateOptions {
   readonly keys: StateKeys;
@@ -33,10 +33,14 @@ export class State {
   readonly ids: Ids;
   /** Set when the process is about to end: not ready any more. */
   draining = false;
+  readonly #random: StateOptions['random'];
   #serial = 0n;
+  #salts: Uint8Array = new Uint8Array(0);
+  #salted = 0;
 
   constructor(options: StateOptions) {
     this.keys = options.keys;
+    this.#random = options.random;
     this.instance = options.random(INSTANCE_LEN);
     this.spent = new SpentStates(this.instance, options.spentMax ?? SPENT_MAX);
     this.sessions = new Sessions(options.random, options.sessionsMax ?? SESSIONS_MAX);
@@ -48,6 +52,17 @@ export class State {
   nextSerial(): bigint {
     this.#serial += 1n;
     return this.#serial;
+  }
+
+  /** SALT_LEN random bytes that nobody has had. */
+  salt(): Uint8Array {
+    // Drawn many at a time: alone, each would cost more than the MAC of the state does.
+    if (this.#salted === this.#salts.length) {
+      this.#salts = this.#random(SALT_LEN * SALTS);
+      this.#salted = 0;
+    }
+    this.#salted += SALT_LEN;
+    return this.#salts.subarray(this.#salted - SALT_LEN, this.#salted);
   }
 }
 
@@ -101,4 +116,5 @@ export class SpentStates {
 /** How long a challenge state is good. */
 export const CHALLENGE_STATE_LIFE_NS = 10_000_000_000n;
 const SPENT_MAX = 262_144;
+const SALTS = 128;
 const SESSIONS_MAX = 65_536;
