@@ -223,7 +223,26 @@ describe('limits', () => {
     expect(new Set(why)).toEqual(new Set(['memory']));
     for (let i = 0; i < 20; i++) raws.push(await open(name));
     await until(() => opened[0]!.connections === 10);
+    await until(() => why.filter((each) => each === 'connections').length >= 10);
     for (const raw of raws) raw.socket.destroy();
+  });
+
+  it('say once why a wrong length ends a connection, and nothing of one that ends itself', async () => {
+    let closed = 0;
+    const name = await serve({ closed: () => (closed += 1) });
+    const raw = await open(name);
+    raw.socket.write(Buffer.concat([QUESTION, Uint8Array.of(1, 0, 0, 0, 9, 9, 9)]));
+    raw.socket.write(QUESTION);
+    await raw.closed;
+    expect(raw.bytes().length).toBe(64);
+    const other = await open(name);
+    other.socket.write(QUESTION);
+    await until(() => other.bytes().length === 64);
+    expect(closed).toBe(1);
+    other.socket.end();
+    await other.closed;
+    await until(() => closed === 2);
+    expect(why).toEqual(['length']);
   });
 
   it('let answers wait for what they need, and nothing is lost', async () => {

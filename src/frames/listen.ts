@@ -23,8 +23,10 @@ export interface FramePeer {
 export interface FramesOptions {
   /** Called for each connection. */
   readonly open: () => FramePeer;
-  /** Told why a connection was ended. */
-  readonly ended: (why: string) => void;
+  /** Told why a connection was ended, or not let in, when it was anybody but the client. */
+  readonly ended: (why: Ended) => void;
+  /** Called for each connection that was open, when it is no more. */
+  readonly closed?: () => void;
   /** Whether no answers can be made just now: what they need has to catch up. */
   readonly waits?: () => boolean;
   readonly limits?: Partial<StreamLimits>;
@@ -33,6 +35,20 @@ export interface FramesOptions {
   /** Most bytes that unfinished frames of all connections may take. */
   readonly heldMax?: number;
 }
+
+/** Why a connection ends that its client has not ended. */
+export type Ended =
+  /** A length that cannot be right. */
+  | 'length'
+  | 'half frame'
+  /** Answers were not taken. */
+  | 'stalled'
+  /** Half frames of all took too much. */
+  | 'memory'
+  /** There were as many as there may be. */
+  | 'connections'
+  /** An answer could not be made. */
+  | 'error';
 
 /** A frames socket that is open. */
 export interface OpenFrames {
@@ -83,6 +99,7 @@ class FramesServer {
     const { open, limits, connectionsMax } = this.#options;
     if (this.#connections.size >= (connectionsMax ?? CONNECTIONS_MAX)) {
       socket.destroy();
+      this.#options.ended('connections');
       return;
     }
     const stream = new FrameStream({ ...STREAM_LIMITS, ...limits });
@@ -90,7 +107,9 @@ class FramesServer {
     this.#connections.add(connection);
     socket.on('data', (bytes: Uint8Array) => {
       if (!this.#bounded(connection, bytes.length)) return;
+      if (stream.broken) return;
       stream.receive(bytes, now());
+      if (stream.broken) this.#options.ended('length');
       this.#count(connection);
       if (!stream.reading) socket.pause();
       if (stream.ready || stream.broken) this.#due(connection);
@@ -107,6 +126,7 @@ class FramesServer {
       this.#connections.delete(connection);
       this.#turns.delete(connection);
       connection.peer.close();
+      this.#options.closed?.();
     });
     connection.sent = () => this.#due(connection);
   }
@@ -197,7 +217,7 @@ class FramesServer {
     }
   }
 
-  #end(connection: Connection, why: string): void {
+  #end(connection: Connection, why: Ended): void {
     this.#options.ended(why);
     connection.socket.destroy();
   }

@@ -4,7 +4,7 @@
  */
 
 import { rmSync } from 'node:fs';
-import { type FramePeer, listenFrames } from '../frames/listen.ts';
+import { type Ended, type FramePeer, listenFrames } from '../frames/listen.ts';
 import { callerOf } from './callers.ts';
 import type { AppDeps } from './deps.ts';
 import { FrameHost } from './framehost.ts';
@@ -19,6 +19,7 @@ export async function openFramesSocket(deps: AppDeps, path: string): Promise<Ope
   const open = (): FramePeer => {
     count += 1;
     const owner = new FrameOwner(caller, `frames-${count}`);
+    deps.observe?.framesOpened();
     return {
       answer: (records) => {
         try {
@@ -33,9 +34,13 @@ export async function openFramesSocket(deps: AppDeps, path: string): Promise<Ope
     };
   };
   const endings = new Endings(deps);
-  const ended = (why: string): void => endings.add(why);
+  const ended = (why: Ended): void => {
+    endings.add(why);
+    deps.observe?.framesEnded(why);
+  };
+  const closed = (): void => deps.observe?.framesClosed();
   const waits = (): boolean => deps.observe?.behind() === true;
-  const opened = await bindUnix(path, () => listenFrames(path, { open, ended, waits }));
+  const opened = await bindUnix(path, () => listenFrames(path, { open, ended, closed, waits }));
   return {
     name: `unix:${path}`,
     async close(timeoutMs) {

@@ -48,6 +48,11 @@ export interface Observer {
   decision(facts: DecisionFacts): boolean;
   /** So many allowed checks of one call that are not told one by one. */
   allowed(call: string, service: string, count: number): void;
+  /** A connection of the frames socket has come; one has gone. */
+  framesOpened(): void;
+  framesClosed(): void;
+  /** One was ended here, or not let in; `why` is of a closed set. */
+  framesEnded(why: string): void;
   /** The decision log has fallen behind its file: whoever can wait should. */
   behind(): boolean;
   /** The metrics in the text format of Prometheus. */

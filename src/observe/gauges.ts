@@ -24,6 +24,7 @@ export function addGauges(
   registry: Registry,
   source: MetricsSource,
   skew: Readonly<Record<'mac' | 'none', SkewEstimate>>,
+  frames: () => number,
 ): void {
   const add: Add = (name, help, labelNames, collect) => {
     new Gauge({
@@ -39,6 +40,7 @@ export function addGauges(
   const { state, clock } = source;
   add('sessions', 'Sessions kept.', [], (set) => set(state.sessions.size));
   add('spent_challenges', 'Spent challenge states kept.', [], (set) => set(state.spent.size));
+  add('frames_connections', 'Connections of the frames socket.', [], (set) => set(frames()));
   add('draining', 'The process is about to end: 1.', [], (set) => set(state.draining ? 1 : 0));
   addStore(add, source);
   addSecrets(add, source);
@@ -155,6 +157,7 @@ function grouped(
 const OWN_GAUGES: readonly string[] = [
   'sessions',
   'spent_challenges',
+  'frames_connections',
   'ticket_cache_entries',
   'ticket_cache_entries_max',
 ];

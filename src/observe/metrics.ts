@@ -23,8 +23,10 @@ export class Metrics {
   readonly #problems: Tally;
   readonly #shadow: Tally;
   readonly #dropped: Tally;
+  readonly #framesEnded: Tally;
   readonly #seconds: Latency;
   readonly #clock: () => bigint;
+  #frames = 0;
   readonly #skew = { mac: new SkewEstimate(), none: new SkewEstimate() };
 
   constructor(source: MetricsSource) {
@@ -52,10 +54,12 @@ export class Metrics {
       'Decisions that are missing in the decision log.',
       ['decision'],
     );
+    const ended = 'Connections of the frames socket that were ended here, or not let in.';
+    this.#framesEnded = tally('frames_connections_ended_total', ended, ['why']);
     const duration = `${PREFIX}http_request_duration_seconds`;
     const about = 'Time from the head of a request to the head of its answer.';
     this.#seconds = new Latency(this.registry, duration, about, 'route', BUCKETS);
-    addGauges(this.registry, source, this.#skew);
+    addGauges(this.registry, source, this.#skew, () => this.#frames);
     new Counter({
       name: `${PREFIX}decision_log_errors_total`,
       help: 'Writes of the decision log that failed.',
@@ -89,6 +93,15 @@ export class Metrics {
 
   dropped(decision: 'allowed' | 'denied'): void {
     this.#dropped.add(decision);
+  }
+
+  /** So many connections of the frames socket more. */
+  frames(more: number): void {
+    this.#frames += more;
+  }
+
+  framesEnded(why: string): void {
+    this.#framesEnded.add(why);
   }
 
   logFailed(): void {

@@ -80,6 +80,18 @@ export class SidecarObserver implements Observer {
     this.#metrics.allowed(call, service, count);
   }
 
+  framesOpened(): void {
+    this.#metrics.frames(1);
+  }
+
+  framesClosed(): void {
+    this.#metrics.frames(-1);
+  }
+
+  framesEnded(why: string): void {
+    this.#metrics.framesEnded(why);
+  }
+
   behind(): boolean {
     return this.#file?.behind === true;
   }
