@@ -15,6 +15,8 @@ export interface Io {
   readonly errTerminal?: boolean;
   out(text: string): void;
   err(text: string): void;
+  /** Characters of it that nobody has taken yet. Default none. */
+  errWaiting?(): number;
   /** All bytes of standard input. */
   readInput(): Promise<Uint8Array>;
 }
@@ -25,13 +27,22 @@ export const EXIT_NO = 1;
 export const EXIT_USAGE = 2;
 export const EXIT_TROUBLE = 3;
 
+/** Characters written to standard error that have not gone: Bun does not tell their number. */
+let errWaiting = 0;
+
 /** The process itself. */
 export const processIo: Io = {
   env: process.env,
   terminal: process.stdout.isTTY === true,
   errTerminal: process.stderr.isTTY === true,
   out: (text) => void process.stdout.write(text),
-  err: (text) => void process.stderr.write(text),
+  err(text) {
+    errWaiting += text.length;
+    process.stderr.write(text, () => {
+      errWaiting -= text.length;
+    });
+  },
+  errWaiting: () => errWaiting,
   async readInput() {
     const chunks: Uint8Array[] = [];
     for await (const chunk of process.stdin) chunks.push(chunk as Uint8Array);

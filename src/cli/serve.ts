@@ -32,6 +32,7 @@ import { mirrorEngine } from './enginemirror.ts';
 import { hardenProcess } from './hardening.ts';
 import { EXIT_YES, type Io } from './io.ts';
 import { likeCeph } from './likeceph.ts';
+import { logWriter } from './logwriter.ts';
 import { observeConfig } from './observing.ts';
 import { formatOptions, parseFlags, refuseWords, type Settings } from './options.ts';
 import {
@@ -96,7 +97,7 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
 
 /** One of the processes of `--workers`. */
 async function workerCommand(io: Io): Promise<number> {
-  const write = (line: string): void => io.err(line);
+  const write = logWriter(io, clock);
   const log = createLogger({ write, clock, fields: { worker: process.pid } });
   hardenProcess(log);
   await runWorker(log);
@@ -193,7 +194,7 @@ interface Sidecar {
 }
 
 async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
-  const log = createLogger({ write: (line) => io.err(line), clock });
+  const log = createLogger({ write: logWriter(io, clock), clock });
   hardenProcess(log);
   makePrivateDirectory(config.data);
   const engine = await Engine.create({ ticketCache: config.ticketCache });

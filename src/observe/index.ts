@@ -1,7 +1,7 @@
 /** Metrics, logs and the decision log of the sidecar. */
 
 export type { DecisionFacts, Observer, RequestFacts } from './facts.ts';
-export { createLogger } from './logger.ts';
+export { createLogger, formatLine } from './logger.ts';
 export {
   type DecisionLogSettings,
   loadHashKey,
