@@ -1,6 +1,6 @@
 /** A sidecar that does not see its store: what it goes on with, and what it refuses. */
 
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import * as abi from '../assembly/abi.ts';
 import { type OnStale, StoreView } from '../src/auth/storeview.ts';
 import { REASON_CODES } from '../src/engine/index.ts';
@@ -19,7 +19,7 @@ const CAPS = { 'client.john': { mon: 'allow r', osd: 'allow r pool=liverpool' } 
 const OP = { pool: 'liverpool', object: 'o1', read: true };
 const TEXT_CHECK = { service: 'osd', caps: 'allow r', op: OP };
 const stop = new AbortController();
-afterEach(() => stop.abort());
+afterAll(() => stop.abort());
 
 async function kitOf(onStale: OnStale) {
   const { store, spoil } = spoiled();
@@ -67,7 +67,8 @@ async function metric(kit: AdminKit, name: string): Promise<string | undefined> 
   return new RegExp(`^cephgate_${name} (.*)$`, 'm').exec(text)?.[1];
 }
 
-describe.each(['serve', 'deny'] as const)('a store out of sight, %s', (onStale) => {
+// All of them mostly wait, each for a store of its own.
+describe.concurrent.each(['serve', 'deny'] as const)('a store out of sight, %s', (onStale) => {
   it('stops issuing and administering at once, and what else was asked for', async () => {
     const { kit, loseSight, seeAgain } = await kitOf(onStale);
     const client = kit.client('client.john');
@@ -136,7 +137,7 @@ describe.each(['serve', 'deny'] as const)('a store out of sight, %s', (onStale) 
   }, 60_000);
 });
 
-it('a store that is not sealed is told to whoever asks', async () => {
+it.concurrent('a store that is not sealed is told to whoever asks', async () => {
   const { kit } = await kitOf('serve');
   const app = createApp({ ...kit.appDeps, storePlaintext: true });
   for (const path of ['/readyz', '/readyz?verbose']) {
@@ -146,7 +147,7 @@ it('a store that is not sealed is told to whoever asks', async () => {
   }
 });
 
-describe('a snapshot that has to count', () => {
+describe.concurrent('a snapshot that has to count', () => {
   const john = { service: 'osd', caps: 'allow r', op: OP };
 
   it('is told with a change, is waited for, and refused when it does not come', async () => {

@@ -42,13 +42,16 @@ async function onFreePorts(lines: string): Promise<string> {
   );
 }
 
-/** Runs it with our command; whatever it has started ends with it. */
+/**
+ * Runs it with our command; whatever it has started ends with it, the last first: an instance that
+ * has its etcd ends at once, one without tries for seconds to give its leases back.
+ */
 function bash(lines: string): Promise<{ code: number | null; out: string }> {
   const dist = process.env.CEPHGATE_TEST_DIST ?? join(root, 'dist');
   const command = `'${process.execPath}' '${join(dist, 'src/cli/main.js')}'`;
   const script = [
     'set -eu',
-    "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT",
+    "trap 'for p in $(jobs -p | tac); do kill $p 2>/dev/null || :; wait $p || :; done' EXIT",
     lines.replaceAll('npx cephgate', command),
   ];
   return new Promise((resolve, reject) => {

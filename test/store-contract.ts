@@ -233,7 +233,7 @@ export function storeContract(
       expect(await events).toEqual([changed(last, ['b', '2'])]);
     });
 
-    it('proves that it lives, and ends when closed', async () => {
+    it('proves that it lives, and ends when closed', async ({ expect }) => {
       const from = await put('a', '1');
       const watch = store.watch(from);
       const events = take(watch, Number.POSITIVE_INFINITY);
@@ -334,7 +334,7 @@ export function storeContract(
     });
   });
 
-  it(`${name}: agrees with the twin over random transactions`, async () => {
+  it(`${name}: agrees with the twin over random transactions`, async ({ expect }) => {
     const seed = seedOf(20261124);
     const twin = new StoreTwin();
     const watch = store.watch((await store.get(bytes('a'), CALL)).snapshot);

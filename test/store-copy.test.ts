@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { READY } from '../src/auth/leader-records.ts';
 import { copyStore, digestStore } from '../src/store/copy.ts';
 import { MemoryStore } from '../src/store/memory.ts';
@@ -134,10 +134,23 @@ describe('cephgate store, on files', () => {
     server.close();
     expect([refused.code, refused.err]).toEqual([3, expect.stringContaining('permission denied')]);
     expect([existsSync(file('y.db')), existsSync(file('y.db.part'))]).toEqual([false, false]);
-    // Nobody there is waited for, ten seconds.
+  });
+
+  it('leaves nothing behind when nobody is there, after ten seconds of a fast clock', async () => {
     const nobody = ['store', 'copy', 'etcd:http://127.0.0.1:1', `sqlite:${file('z.db')}`];
-    const unreachable = await run([...nobody, '--store-plaintext']);
-    expect([unreachable.code, existsSync(file('z.db.part'))]).toEqual([3, false]);
+    const now = performance.now.bind(performance);
+    const startMs = now();
+    const fast = vi.spyOn(performance, 'now');
+    fast.mockImplementation(() => startMs + (now() - startMs) * 10);
+    try {
+      const unreachable = await run([...nobody, '--store-plaintext']);
+      expect(unreachable.err).toContain('cannot reach etcd');
+      expect([unreachable.code, existsSync(file('z.db.part'))]).toEqual([3, false]);
+      // It tries until the time is over, and no shorter.
+      expect(performance.now() - startMs).toBeGreaterThan(5_000);
+    } finally {
+      fast.mockRestore();
+    }
   });
 
   it('wants its words, and a store key or the word for none', async () => {

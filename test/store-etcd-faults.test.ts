@@ -1,10 +1,11 @@
 /** etcd behind a bad network, with members that die or stand still, and a history that is cut. */
 
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { plaintextEnvelope } from '../src/store/etcd/seal.ts';
 import { openStore } from '../src/store/open.ts';
 import type { Store, WatchEvent } from '../src/store/store.ts';
 import { transaction } from '../src/store/transaction.ts';
+import { beside } from './beside.ts';
 import { FairClock } from './chaos/fairclock.ts';
 import { ETCD_NAME, EtcdCluster, etcdMissing, until } from './etcd.ts';
 import { EtcdProxy, type Fault } from './etcd-proxy.ts';
@@ -12,26 +13,31 @@ import { Rng, seedOf } from './rng.ts';
 import { bytes, CALL, pair, take, text } from './store-contract.ts';
 import { randomTransactions, StoreTwin } from './store-twin.ts';
 
-const opened: Store[] = [];
 let prefixes = 0;
+const freshPrefix = (): string => `faults/${prefixes++}/`;
 
-async function open(address: string, prefix = `faults/${prefixes++}/`): Promise<Store> {
-  const store = await openStore(address, { prefix, envelope: plaintextEnvelope() });
-  opened.push(store);
-  return store;
+/** How a suite opens stores, which are closed after each of its tests. */
+function opener(): (address: string, prefix?: string) => Promise<Store> {
+  const opened: Store[] = [];
+  afterEach(async () => {
+    for (const store of opened.splice(0)) await store.close();
+  });
+  return async (address, prefix = freshPrefix()) => {
+    const store = await openStore(address, { prefix, envelope: plaintextEnvelope() });
+    opened.push(store);
+    return store;
+  };
 }
-afterEach(async () => {
-  for (const store of opened.splice(0)) await store.close();
-});
 
 async function read(store: Store, key: string): Promise<string | undefined> {
   const { entry } = await store.get(bytes(key), CALL);
   return entry && text(entry.value);
 }
 
-describe.skipIf(etcdMissing)(`${ETCD_NAME}: one member behind a proxy`, () => {
+beside(`${ETCD_NAME}: one member behind a proxy`, etcdMissing, () => {
   let cluster: EtcdCluster;
   let proxy: EtcdProxy;
+  const open = opener();
   beforeAll(async () => {
     cluster = await EtcdCluster.start();
   });
@@ -49,7 +55,9 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: one member behind a proxy`, () => {
     { kind: 'pass' },
   ];
 
-  it('applies each transaction once, with answers that are cut, late, or come of two', async () => {
+  it('applies each transaction once, with answers that are cut, late, or come of two', async ({
+    expect,
+  }) => {
     const seed = seedOf(20261125);
     const rng = new Rng(seed);
     const store = await open(`etcd:${proxy.url}`);
@@ -115,7 +123,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: one member behind a proxy`, () => {
     expect(await read(direct, 'b')).toBe('late');
   });
 
-  it('proves nothing while no answer comes, and goes on when it does', async () => {
+  it('proves nothing while no answer comes, and goes on when it does', async ({ expect }) => {
     const store = await open(`etcd:${proxy.url}`);
     const watch = store.watch((await store.get(bytes('a'), CALL)).snapshot);
     const told = take(watch, Number.POSITIVE_INFINITY);
@@ -150,7 +158,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: one member behind a proxy`, () => {
     await told;
   });
 
-  it('tells each transaction once, however often the connection breaks', async () => {
+  it('tells each transaction once, however often the connection breaks', async ({ expect }) => {
     const store = await open(`etcd:${proxy.url}`);
     const told: string[] = [];
     const watch = store.watch((await store.get(bytes('a'), CALL)).snapshot);
@@ -203,7 +211,9 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: one member behind a proxy`, () => {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  it('says compacted for reads and watches that are too old, and lists again', async () => {
+  it('says compacted for reads and watches that are too old, and lists again', async ({
+    expect,
+  }) => {
     const store = await open(cluster.address);
     const commit = async (value: string): Promise<bigint> => {
       const outcome = await store.commit(transaction({ puts: [pair('a', value)] }), CALL);
@@ -236,8 +246,9 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: one member behind a proxy`, () => {
   });
 });
 
-describe.skipIf(etcdMissing)(`${ETCD_NAME}: three members`, () => {
+beside(`${ETCD_NAME}: three members`, etcdMissing, () => {
   let cluster: EtcdCluster;
+  const open = opener();
   beforeAll(async () => {
     cluster = await EtcdCluster.start({ members: 3 });
   });
@@ -283,11 +294,12 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: three members`, () => {
     };
   }
 
-  it.each(['SIGKILL', 'SIGSTOP'] as const)(
+  it.for(['SIGKILL', 'SIGSTOP'] as const)(
     'loses nothing and goes on within 5 s when the leader gets %s',
-    async (signal) => {
-      const store = await open(cluster.address);
-      const other = await open(cluster.address, `faults/${prefixes - 1}/`);
+    async (signal, { expect }) => {
+      const prefix = freshPrefix();
+      const store = await open(cluster.address, prefix);
+      const other = await open(cluster.address, prefix);
       const seen = new Set<string>();
       const watch = other.watch((await other.get(bytes('a'), CALL)).snapshot);
       const follow = (async () => {
@@ -318,9 +330,9 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: three members`, () => {
     },
   );
 
-  it('goes on with the watch elsewhere when its member stands still', async () => {
-    const store = await open(cluster.address);
-    const prefix = `faults/${prefixes - 1}/`;
+  it('goes on with the watch elsewhere when its member stands still', async ({ expect }) => {
+    const prefix = freshPrefix();
+    const store = await open(cluster.address, prefix);
     for (const member of cluster.members) {
       const others = cluster.members.filter((each) => each !== member);
       // The watching store asks the member first that is going to stand still.
@@ -358,7 +370,7 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: three members`, () => {
   });
 
   it('makes one database when many open it at once', async () => {
-    const prefix = `faults/${prefixes++}/`;
+    const prefix = freshPrefix();
     const stores = await Promise.all(
       Array.from({ length: 8 }, () => open(cluster.address, prefix)),
     );
