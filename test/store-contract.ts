@@ -1,4 +1,4 @@
-/** What every store must do: one suite, called with a way to open an empty one. */
+/** What every store must do: two suites, called with a way to open an empty one. */
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Store, WatchEvent } from '../src/store/store.ts';
@@ -12,17 +12,11 @@ import { transaction } from '../src/store/transaction.ts';
 import { Rng, seedOf } from './rng.ts';
 import { randomTransactions, StoreTwin } from './store-twin.ts';
 
-export interface ContractOptions {
-  /** The shortest lease that this store can grant. */
-  readonly leaseTtlMs: number;
-  /** Random transactions that are compared with the twin. */
-  readonly transactions: number;
-}
-
+/** All but the leases; `transactions` random ones are compared with the twin. */
 export function storeContract(
   name: string,
   open: () => Promise<Store>,
-  options: ContractOptions,
+  transactions: number,
 ): void {
   let store: Store;
   beforeEach(async () => {
@@ -252,7 +246,33 @@ export function storeContract(
     });
   });
 
+  it(`${name}: agrees with the twin over random transactions`, async ({ expect }) => {
+    const seed = seedOf(20261124);
+    const twin = new StoreTwin();
+    const watch = store.watch((await store.get(bytes('a'), CALL)).snapshot);
+    const events: WatchEvent[] = [];
+    const told = take(watch, Number.POSITIVE_INFINITY, events);
+    await randomTransactions(store, twin, new Rng(seed), transactions, `seed ${seed}`);
+    // Stores that tell later than they commit get the time to do so.
+    await expect.poll(() => events.length, { timeout: 10_000 }).toBe(twin.told.length);
+    watch.close();
+    expect(await told, `seed ${seed}`).toEqual(twin.told);
+  });
+}
+
+/**
+ * What leases do in every store, the shortest of which lasts `leaseTtlMs`. They are waited for: a
+ * suite of their own can run beside the rest.
+ */
+export function leaseContract(name: string, open: () => Promise<Store>, leaseTtlMs: number): void {
   describe(`${name}: leases`, () => {
+    let store: Store;
+    beforeEach(async () => {
+      store = await open();
+    });
+    afterEach(async () => {
+      await store.close();
+    });
     const holds = async (lease: string, fencing: bigint) => {
       const tx = transaction({ compares: [{ lease, fencing }], puts: [pair('by', lease)] });
       return (await store.commit(tx, CALL)).status === 'committed';
@@ -320,7 +340,7 @@ export function storeContract(
 
     // The time between two calls counts here, which a busy machine can stretch.
     it('ends without renewal, and lives on with it', { retry: 3 }, async () => {
-      const ttl = options.leaseTtlMs;
+      const ttl = leaseTtlMs;
       const kept = await store.lease('kept', ttl * 3, CALL);
       const lost = await store.lease('lost', ttl, CALL);
       expect(await holds('lost', lost!.fencing)).toBe(true);
@@ -332,19 +352,6 @@ export function storeContract(
       expect(await holds('kept', kept!.fencing)).toBe(true);
       expect((await store.lease('lost', ttl, CALL))?.fencing).toBeGreaterThan(lost!.fencing);
     });
-  });
-
-  it(`${name}: agrees with the twin over random transactions`, async ({ expect }) => {
-    const seed = seedOf(20261124);
-    const twin = new StoreTwin();
-    const watch = store.watch((await store.get(bytes('a'), CALL)).snapshot);
-    const events: WatchEvent[] = [];
-    const told = take(watch, Number.POSITIVE_INFINITY, events);
-    await randomTransactions(store, twin, new Rng(seed), options.transactions, `seed ${seed}`);
-    // Stores that tell later than they commit get the time to do so.
-    await expect.poll(() => events.length, { timeout: 10_000 }).toBe(twin.told.length);
-    watch.close();
-    expect(await told, `seed ${seed}`).toEqual(twin.told);
   });
 }
 

@@ -21,7 +21,7 @@ import { beside } from './beside.ts';
 import { privateFile, run } from './cli-kit.ts';
 import { call, ETCD_NAME, EtcdCluster, etcdMissing, QUICK } from './etcd.ts';
 import { Rng, seedOf } from './rng.ts';
-import { bytes, CALL, pair, storeContract, take, text } from './store-contract.ts';
+import { bytes, CALL, leaseContract, pair, storeContract, take, text } from './store-contract.ts';
 
 const rng = new Rng(seedOf(20261126));
 const sealer = engineSealer(await Engine.create());
@@ -123,11 +123,10 @@ beside(`${ETCD_NAME}: sealed`, etcdMissing, () => {
     return store;
   };
 
-  storeContract(
-    'etcd, sealed',
-    () => openStore(cluster.address, { prefix: `sealed/${prefixes++}/`, envelope: sealed(first) }),
-    { leaseTtlMs: 1_000, transactions: 60 },
-  );
+  const empty = () =>
+    openStore(cluster.address, { prefix: `sealed/${prefixes++}/`, envelope: sealed(first) });
+  storeContract('etcd, sealed', empty, 60);
+  leaseContract('etcd, sealed', empty, 1_000);
 
   it('keeps no key in the clear, and opens nothing that was put elsewhere', async () => {
     const prefix = `sealed/${prefixes++}/`;

@@ -8,22 +8,19 @@ import { plaintextEnvelope } from '../src/store/etcd/seal.ts';
 import { MemoryStore } from '../src/store/memory.ts';
 import { openStore } from '../src/store/open.ts';
 import { transaction } from '../src/store/transaction.ts';
-import { bytes, CALL, pair, storeContract, take } from './store-contract.ts';
+import { bytes, CALL, leaseContract, pair, storeContract, take } from './store-contract.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'cephgate-store-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-describe('memory', () => {
-  storeContract('memory', async () => new MemoryStore(), { leaseTtlMs: 250, transactions: 1_500 });
-});
+const memory = async () => new MemoryStore();
+describe('memory', () => storeContract('memory', memory, 1_500));
+describe('memory: leases', () => leaseContract('memory', memory, 250));
 
-describe('sqlite', () => {
-  let files = 0;
-  storeContract('sqlite', () => openStore(`sqlite:${join(folder, `${files++}`, 'store.db')}`), {
-    leaseTtlMs: 250,
-    transactions: 400,
-  });
-});
+let files = 0;
+const sqlite = () => openStore(`sqlite:${join(folder, `${files++}`, 'store.db')}`);
+describe('sqlite', () => storeContract('sqlite', sqlite, 400));
+describe('sqlite: leases', () => leaseContract('sqlite', sqlite, 250));
 
 describe('what the embedded stores forget', () => {
   const commits = async (store: MemoryStore, n: number, size = 1) => {
