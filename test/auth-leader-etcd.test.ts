@@ -26,7 +26,7 @@ const SHORT: TicketTtls = {
   authMonTicketTtlNs: 12n * SECOND,
   authServiceTicketTtlNs: 6n * SECOND,
 };
-/** No turn meets the loss of a member: with a short ttl nobody seals then until there is a leader. */
+/** No turn meets the loss of a member: with a short ttl nobody seals until there is a leader. */
 const LONG: TicketTtls = {
   authMonTicketTtlNs: 120n * SECOND,
   authServiceTicketTtlNs: 60n * SECOND,

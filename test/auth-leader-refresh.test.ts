@@ -13,7 +13,7 @@ import { Rng, seedOf } from './rng.ts';
 
 const rng = new Rng(seedOf(20261130));
 
-describe('a shared refresh', () => {
+describe.concurrent('a shared refresh', () => {
   it('is one for all who ask at once, and at most one a second', async () => {
     const starts: number[] = [];
     const refresh = new SharedRefresh(async () => {
@@ -50,7 +50,7 @@ describe('a shared refresh', () => {
   });
 });
 
-describe('an issuer that is behind', () => {
+describe.concurrent('an issuer that is behind', () => {
   const key = freshKey('aes256k', rng);
   const clock = (): bigint => BigInt(Date.now()) * 1_000_000n;
 

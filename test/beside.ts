@@ -1,4 +1,4 @@
-/** Suites of one file that run at the same time: those that mostly wait, each for what is its own. */
+/** Suites of a file that run at the same time: they mostly wait, each for what is its own. */
 
 import { describe } from 'vitest';
 

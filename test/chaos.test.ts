@@ -4,6 +4,7 @@
  * revoked is not, and all have the same. Two minutes, or CHAOS_SECONDS.
  */
 
+import { setMaxListeners } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CryptoKey } from '../src/cephx/cryptokey.ts';
 import { utimeFromNs } from '../src/cephx/denc.ts';
@@ -78,46 +79,56 @@ describe.skipIf(etcdMissing)(`${ETCD_NAME}: chaos, ${seconds} s, seed ${seed}`, 
     'goes on',
     async () => {
       const rng = new Rng(seed);
-      let isOver = false;
+      const ending = new AbortController();
+      const { signal } = ending;
+      setMaxListeners(CLIENTS, signal);
       record.lastLoginMs = fair.nowMs;
       const looping = clients.slice(0, -REVOCABLE).map(async (client) => {
-        while (!isOver) {
+        while (!signal.aborted) {
           if (await client.logIn()) await client.verify();
           await client.change(ENTITIES);
-          await pause(STEP_MS * (0.5 + Math.random()));
+          await pause(STEP_MS * (0.5 + Math.random()), signal);
         }
       });
       const revoking = (async () => {
-        for (let i = 0; !isOver; i++) {
+        for (let i = 0; !signal.aborted; i++) {
           const client = clients.at(-1 - (i % REVOCABLE))!;
           const done = await revokeOnce(world, client, record, rng, BOUND_MS);
           if (done !== undefined) revoked.push(done);
-          await pause(500);
+          await pause(500, signal);
         }
       })();
+      const all = Promise.all([...looping, revoking]);
       try {
         faults = await chaos(world, new Rng(seed), seconds * 1_000);
         const enough = async () => operations() >= OPERATIONS_MIN;
         await until(enough, 300_000);
+        ending.abort();
+        await Promise.all(looping);
+        // A revocation that is under way is watched to its end meanwhile.
+        await readAll();
       } finally {
-        isOver = true;
-        await Promise.all([...looping, revoking]);
+        ending.abort();
+        await all;
       }
-      await whole(world);
       // Where the seed left no time for it, one with all members up.
       while (calmReach().length === 0) {
         const done = await revokeOnce(world, clients.at(-1)!, record, rng, BOUND_MS);
         if (done !== undefined) revoked.push(done);
       }
-      // What everybody sees in the end belongs to the history.
-      const [reader] = clients;
-      for (const instance of world.instances) {
-        for (const entity of ENTITIES) await reader!.readAt(instance, entity);
-      }
       summary();
     },
     seconds * 1_000 * 3 + 600_000,
   );
+
+  /** What everybody sees in the end belongs to the history. */
+  async function readAll(): Promise<void> {
+    await whole(world);
+    const [reader] = clients;
+    for (const instance of world.instances) {
+      for (const entity of ENTITIES) await reader!.readAt(instance, entity);
+    }
+  }
 
   function operations(): number {
     return [...record.histories.values()].reduce((sum, { length }) => sum + length, 0);

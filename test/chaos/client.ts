@@ -3,6 +3,7 @@
  * changes or reads an entity at a third place. What it is answered is written down.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CephxClientHandler } from '../../src/cephx/client.ts';
 import type { CryptoKey, Sealer } from '../../src/cephx/cryptokey.ts';
 import { CephxHttpClient } from '../../src/cephx/httpclient.ts';
@@ -218,8 +219,9 @@ export function count(counts: Map<string, number>, name: string): void {
   counts.set(name, (counts.get(name) ?? 0) + 1);
 }
 
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** Until the time is over, or the signal says so. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return sleep(ms, undefined, { signal }).catch(() => undefined);
 }
 
 export function shuffled<T>(list: readonly T[], rng: Rng): T[] {

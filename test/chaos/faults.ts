@@ -8,9 +8,14 @@ export interface Fault {
   readonly name: string;
   /** Whether a member of etcd is away for a while. */
   readonly isOfMember: boolean;
+  /** At least, milliseconds: one that would end too late leaves the time to others. */
+  readonly lastsMs: number;
   /** Does it and heals it. */
   readonly run: (world: World, rng: Rng) => Promise<string>;
 }
+
+const DOWN_MS = 3_000;
+const STOP_MS = 10_000;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -31,11 +36,13 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'kill -9 of the leading member',
     isOfMember: true,
+    lastsMs: DOWN_MS,
     run: async (world) => await killMember(world, await leaderIndex(world)),
   },
   {
     name: 'kill -9 of another member',
     isOfMember: true,
+    lastsMs: DOWN_MS,
     run: async (world, rng) => {
       const leader = await leaderIndex(world);
       return await killMember(world, (leader + 1 + rng.int(2)) % 3);
@@ -44,6 +51,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'SIGSTOP of a member, 10 s',
     isOfMember: true,
+    lastsMs: STOP_MS,
     run: async (world, rng) => {
       const index = rng.int(3);
       const member = world.cluster.members[index]!;
@@ -56,6 +64,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'a member wiped and added again',
     isOfMember: true,
+    lastsMs: 0,
     run: async (world, rng) => {
       const index = rng.int(3);
       await world.cluster.replace(index);
@@ -65,6 +74,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'compaction',
     isOfMember: false,
+    lastsMs: 0,
     run: async (world) => {
       const revision = await world.cluster.revision();
       await world.cluster.compact(revision);
@@ -74,6 +84,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'kill -9 of an instance',
     isOfMember: false,
+    lastsMs: DOWN_MS,
     run: async (world, rng) => {
       const index = rng.int(3);
       await world.instances[index]!.kill();
@@ -85,6 +96,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'SIGSTOP of an instance, 10 s',
     isOfMember: false,
+    lastsMs: STOP_MS,
     run: async (world, rng) => {
       const index = rng.int(3);
       world.instances[index]!.pause();
@@ -95,15 +107,25 @@ export const FAULTS: readonly Fault[] = [
   },
 ];
 
-/** Runs faults until the time is over and each was there; prints them. */
+/**
+ * Runs faults for `runMs`, and longer where one was not there yet; prints them. Towards the end
+ * come those that fit in: the load ends when it is to end.
+ */
 export async function chaos(world: World, rng: Rng, runMs: number): Promise<Map<string, number>> {
   const startMs = performance.now();
   const done = new Map<string, number>();
   let left: Fault[] = [];
-  const isOver = (): boolean => performance.now() - startMs > runMs && done.size === FAULTS.length;
-  while (!isOver()) {
+  const restMs = (): number => runMs - (performance.now() - startMs);
+  const fits = ({ name, lastsMs }: Fault): boolean =>
+    !done.has(name) || lastsMs + HEALED_MS < restMs();
+  while (restMs() > 0 || done.size < FAULTS.length) {
     if (left.length === 0) left = shuffled(FAULTS, rng);
-    const fault = left.pop()!;
+    const fault = left.findLast(fits) ?? FAULTS.find(fits);
+    if (fault === undefined) {
+      await pause(restMs());
+      continue;
+    }
+    left = left.filter((each) => each !== fault);
     const atMs = performance.now() - startMs;
     if (fault.isOfMember) world.membersUpMs = undefined;
     const where = await fault.run(world, rng);
@@ -144,7 +166,7 @@ function shuffled<T>(list: readonly T[], rng: Rng): T[] {
   return out;
 }
 
-const DOWN_MS = 3_000;
-const STOP_MS = 10_000;
 const CALM_MS = 1_500;
+/** What healing and the calm after it take on the whole. */
+const HEALED_MS = 4_000;
 const HEAL_MS = 60_000;
