@@ -102,14 +102,15 @@ describe('a connection', () => {
   });
 
   it('ends at a bad length, after the answers that are due', async () => {
-    for (const length of [0, 23, 2 ** 20 + 1, 2 ** 31, 2 ** 32 - 1]) {
+    const answers = [0, 23, 2 ** 20 + 1, 2 ** 31, 2 ** 32 - 1].map(async (length) => {
       const bad = QUESTION.slice();
       new DataView(bad.buffer).setUint32(0, length, true);
       const raw = await open(path);
       raw.socket.write(Buffer.concat([QUESTION, QUESTION, bad, QUESTION]));
       await raw.closed;
-      expect(split(raw.bytes())).toHaveLength(2);
-    }
+      return split(raw.bytes()).length;
+    });
+    expect(await Promise.all(answers)).toEqual([2, 2, 2, 2, 2]);
   });
 
   it('that is half closed gets its answers', async () => {
@@ -121,14 +122,18 @@ describe('a connection', () => {
 
   it('survives no nonsense, and others do not notice', async () => {
     const client = await FramesClient.connect(path);
+    const raws: Raw[] = [];
     for (let i = 0; i < 50; i++) {
       const raw = await open(path);
+      raws.push(raw);
       raw.socket.write(crypto.getRandomValues(new Uint8Array(1000)));
       if (i % 2 === 0) raw.socket.destroy();
-      await raw.closed;
       const verdict = await client.check({ service: OSD, session: 1n, op: OP });
       expect(verdict.reason).toBe('session.unknown');
     }
+    await Promise.all(raws.map((raw) => raw.closed));
+    const verdict = await client.check({ service: OSD, session: 1n, op: OP });
+    expect(verdict.reason).toBe('session.unknown');
     client.close();
   });
 });
@@ -243,6 +248,29 @@ describe('limits', () => {
     await other.closed;
     await until(() => closed === 2);
     expect(why).toEqual(['length']);
+  });
+
+  it('close a wrong length after a second, for as many as 64', async () => {
+    const name = await serve({});
+    const begun = performance.now();
+    const raws: Raw[] = [];
+    for (let i = 0; i < 70; i++) {
+      const raw = await open(name);
+      raw.socket.write(Buffer.concat([QUESTION, new Uint8Array(4)]));
+      raws.push(raw);
+    }
+    await until(() => raws.every((raw) => raw.bytes().length === 64));
+    await Promise.all(raws.slice(64).map((raw) => raw.closed));
+    if (performance.now() < begun + 900) expect(opened[0]!.connections).toBe(64);
+    await Promise.all(raws.map((raw) => raw.closed));
+    expect(performance.now()).toBeGreaterThan(begun + 900);
+    // Their places are free again.
+    const again = await open(name);
+    again.socket.write(new Uint8Array(4));
+    const asked = performance.now();
+    await again.closed;
+    expect(performance.now()).toBeGreaterThan(asked + 900);
+    expect(why).toEqual(new Array(71).fill('length'));
   });
 
   it('let answers wait for what they need, and nothing is lost', async () => {

@@ -83,6 +83,8 @@ class FramesServer {
   #scheduled = false;
   /** Bytes that the streams of all connections hold. */
   #held = 0;
+  /** Connections that wait for their end, since they sent a wrong length. */
+  #penitents = 0;
   readonly #timer: NodeJS.Timeout;
 
   constructor(options: FramesOptions) {
@@ -109,7 +111,7 @@ class FramesServer {
       if (!this.#bounded(connection, bytes.length)) return;
       if (stream.broken) return;
       stream.receive(bytes, now());
-      if (stream.broken) this.#options.ended('length');
+      if (stream.broken) this.#repent(connection);
       this.#count(connection);
       if (!stream.reading) socket.pause();
       if (stream.ready || stream.broken) this.#due(connection);
@@ -125,6 +127,7 @@ class FramesServer {
       this.#count(connection);
       this.#connections.delete(connection);
       this.#turns.delete(connection);
+      if (connection.finishMs !== undefined) this.#penitents -= 1;
       connection.peer.close();
       this.#options.closed?.();
     });
@@ -161,6 +164,17 @@ class FramesServer {
     connection.endMs = now() + ENDED_MS;
     connection.socket.pause();
     return false;
+  }
+
+  /**
+   * A length was wrong. Closed at once its sender would be back at once, and what a new connection
+   * costs is what others wait for: so he is closed a while after his answers, if there are few.
+   */
+  #repent(connection: Connection): void {
+    this.#options.ended('length');
+    if (this.#penitents >= PENITENTS_MAX) return;
+    this.#penitents += 1;
+    connection.finishMs = now() + PENANCE_MS;
   }
 
   #count(connection: Connection): void {
@@ -210,8 +224,9 @@ class FramesServer {
   #sweep(): void {
     const at = now();
     for (const connection of this.#connections) {
-      const { endMs } = connection;
+      const { endMs, finishMs } = connection;
       if (endMs !== undefined && at >= endMs) connection.socket.destroy();
+      if (finishMs !== undefined && at >= finishMs) this.#due(connection);
       const why = connection.stream.expired(at);
       if (why !== undefined) this.#end(connection, why);
     }
@@ -231,6 +246,8 @@ class Connection {
   ended = false;
   /** When it is closed, since it was ended. */
   endMs: number | undefined;
+  /** When it ends with its answers, since its length was wrong. */
+  finishMs: number | undefined;
   /** What its stream held when the connections were last added up, in bytes. */
   counted = 0;
   /** Called when answers have gone. */
@@ -251,7 +268,8 @@ class Connection {
       for (const piece of pieces) this.#send(piece);
     }
     if (stream.ready) return stream.writable;
-    if (this.ended || stream.broken) this.#finish();
+    const late = this.finishMs !== undefined && now() < this.finishMs;
+    if (this.ended || (stream.broken && !late)) this.#finish();
     else if (!stream.reading) socket.pause();
     else if (socket.isPaused()) socket.resume();
     return false;
@@ -294,7 +312,10 @@ const PART_LEN = 65_536;
 const SWEEP_MS = 100;
 /** How long one who wanted more memory than there was is kept waiting. */
 const ENDED_MS = 5_000;
+/** How long, and for how many at a time, after a wrong length. */
+const PENANCE_MS = 1_000;
+const PENITENTS_MAX = 64;
 /** How often it is asked whether answers can be made again. */
 const WAIT_MS = 10;
 /** How long turns are taken before anything else has its own. */
-const ROUND_MS = 2;
+const ROUND_MS = 1;

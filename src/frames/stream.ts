@@ -25,7 +25,7 @@ export const STREAM_LIMITS: StreamLimits = {
   stalledMs: 30_000,
   unsentMax: 1_048_576,
   turnMax: 65_536,
-  turnRecordsMax: 128,
+  turnRecordsMax: 64,
 };
 
 export class FrameStream {
