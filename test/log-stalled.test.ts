@@ -5,7 +5,7 @@ import { afterAll, expect, it } from 'vitest';
 import type { Io } from '../src/cli/io.ts';
 import { logWriter } from '../src/cli/logwriter.ts';
 import { frames, OSD, PEER } from './frames-kit.ts';
-import { spawnSidecar, temporaryFolder } from './spawn.ts';
+import { send, spawnSidecar, temporaryFolder } from './spawn.ts';
 
 const folder = temporaryFolder('log-stalled');
 afterAll(() => folder.remove());
@@ -16,7 +16,7 @@ it('lines are dropped beyond 4 MiB and come again when half of it was taken', ()
   let waiting = 0;
   const lines: string[] = [];
   const io = { err: (line: string) => void lines.push(line), errWaiting: () => waiting };
-  const write = logWriter(io as unknown as Io, () => 1_000_000_000n);
+  const { write, dropped } = logWriter(io as unknown as Io, () => 1_000_000_000n);
   const written = (...each: string[]): string[] => {
     lines.length = 0;
     for (const line of each) write(line);
@@ -28,22 +28,21 @@ it('lines are dropped beyond 4 MiB and come again when half of it was taken', ()
   waiting = 2_097_153;
   expect(written('e\n')).toEqual([]);
   waiting = 2_097_152;
-  const dropped =
+  const told =
     '{"time":"1970-01-01T00:00:01.000000000Z","level":"warn","event":"log.dropped","count":3}\n';
-  expect(written('f\n', 'g\n')).toEqual([dropped, 'f\n', 'g\n']);
+  expect(written('f\n', 'g\n')).toEqual([told, 'f\n', 'g\n']);
   waiting = 4_194_304;
   expect(written('h\n')).toEqual(['h\n']);
+  waiting = Number.POSITIVE_INFINITY;
+  expect(written('i\n')).toEqual([]);
+  expect(dropped()).toBe(4);
 });
 
 it.skipIf(waitsForReader)('a sidecar whose stderr stalls decides on', async () => {
   const sidecar = await spawnSidecar(folder.path);
   const { child, socketPath } = sidecar;
   child.stderr!.pause();
-  const bytes = frames((writer) => {
-    for (let tag = 0; tag < RECORDS; tag++) {
-      writer.verify({ service: OSD, authorizer: new Uint8Array(1), peer: PEER } as never, tag);
-    }
-  });
+  const bytes = questions(RECORDS);
   for (let call = 0; call < CALLS; call++) expect(await post(socketPath, bytes)).toBe(200);
   child.stderr!.resume();
   // The next lines tell what was dropped, once the first have been taken.
@@ -64,6 +63,25 @@ it.skipIf(waitsForReader)('a sidecar whose stderr stalls decides on', async () =
   expect(decisions + dropped[0]!.count).toBe(calls * RECORDS);
   expect(dropped[0]!.count).toBeGreaterThan(RECORDS);
 });
+
+it('a sidecar whose stderr nobody reads any more decides on', async () => {
+  const sidecar = await spawnSidecar(folder.path);
+  const { child, socketPath } = sidecar;
+  child.stderr!.destroy();
+  for (let call = 0; call < 3; call++) expect(await post(socketPath, questions(10))).toBe(200);
+  const { text } = await send({ socketPath }, '/metrics');
+  expect(Number(/^cephgate_log_dropped_total ([0-9]+)$/m.exec(text)?.[1])).toBeGreaterThan(10);
+  expect(await sidecar.stop()).toBe(0);
+});
+
+/** So many records that are refused, each with a line. */
+function questions(count: number): Uint8Array {
+  return frames((writer) => {
+    for (let tag = 0; tag < count; tag++) {
+      writer.verify({ service: OSD, authorizer: new Uint8Array(1), peer: PEER } as never, tag);
+    }
+  });
+}
 
 function post(socketPath: string, bytes: Uint8Array): Promise<number | undefined> {
   return new Promise((resolve, reject) => {

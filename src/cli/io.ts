@@ -15,7 +15,7 @@ export interface Io {
   readonly errTerminal?: boolean;
   out(text: string): void;
   err(text: string): void;
-  /** Characters of it that nobody has taken yet. Default none. */
+  /** Characters of it that nobody has taken yet; Infinity: nobody ever will. Default none. */
   errWaiting?(): number;
   /** All bytes of standard input. */
   readInput(): Promise<Uint8Array>;
@@ -29,6 +29,13 @@ export const EXIT_TROUBLE = 3;
 
 /** Characters written to standard error that have not gone: Bun does not tell their number. */
 let errWaiting = 0;
+/** Nobody is there to read it any more: no reason for a server to end. */
+let errGone = false;
+process.stderr.on('error', () => {
+  errGone = true;
+});
+// As `cephgate auth ls | head` does: what was asked is done, and its end is read by nobody.
+process.stdout.on('error', () => undefined);
 
 /** The process itself. */
 export const processIo: Io = {
@@ -42,7 +49,7 @@ export const processIo: Io = {
       errWaiting -= text.length;
     });
   },
-  errWaiting: () => errWaiting,
+  errWaiting: () => (errGone ? Number.POSITIVE_INFINITY : errWaiting),
   async readInput() {
     const chunks: Uint8Array[] = [];
     for await (const chunk of process.stdin) chunks.push(chunk as Uint8Array);

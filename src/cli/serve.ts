@@ -97,10 +97,10 @@ export async function serveCommand(argv: readonly string[], io: Io): Promise<num
 
 /** One of the processes of `--workers`. */
 async function workerCommand(io: Io): Promise<number> {
-  const write = logWriter(io, clock);
+  const { write, dropped } = logWriter(io, clock);
   const log = createLogger({ write, clock, fields: { worker: process.pid } });
   hardenProcess(log);
-  await runWorker(log);
+  await runWorker({ log, logDropped: dropped });
   return EXIT_YES;
 }
 
@@ -194,7 +194,8 @@ interface Sidecar {
 }
 
 async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
-  const log = createLogger({ write: logWriter(io, clock), clock });
+  const { write, dropped: logDropped } = logWriter(io, clock);
+  const log = createLogger({ write, clock });
   hardenProcess(log);
   makePrivateDirectory(config.data);
   const engine = await Engine.create({ ticketCache: config.ticketCache });
@@ -203,7 +204,7 @@ async function start(config: ServeConfig, io: Io): Promise<Sidecar> {
   let ring: OpenRing | undefined;
   try {
     ring = await openRing(config, { engine, store, io, log });
-    return await startWith(config, { io, engine, log, store, workers, ...ring });
+    return await startWith(config, { io, engine, log, logDropped, store, workers, ...ring });
   } catch (error) {
     await ring?.close();
     await store?.close();
@@ -220,12 +221,14 @@ interface Opened {
 
 /** @param app of this process, which the workers ask what only it can tell */
 type MakeWorkers = (app: MadeApp, keys: StateKeys) => Workers;
-type Parts = OpenRing & Opened & { readonly workers: MakeWorkers | undefined };
+type Parts = OpenRing &
+  Opened &
+  Pick<AppDeps, 'logDropped'> & { readonly workers: MakeWorkers | undefined };
 
 async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
   const { listening, allowHosts } = config;
   const { io, engine, log, store, ring, issuer, health, close: closeRing } = parts;
-  const { view, revocations, users } = parts;
+  const { view, revocations, users, logDropped } = parts;
   const keys = loadStateKeys(`${config.data}/state.key`, clock(), random);
   const isPlaintext = config.admin !== undefined && liesPlain(config.admin);
   const codes = health && new HealthCodes(health, clock);
@@ -238,6 +241,7 @@ async function startWith(config: ServeConfig, parts: Parts): Promise<Sidecar> {
     engine,
     ring,
     log,
+    logDropped,
     issuer,
     entities,
     users,

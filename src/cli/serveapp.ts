@@ -32,7 +32,12 @@ export interface AppConfig extends Omit<LiveConfig, 'settings'> {
 
 /** What the app is given: all that depends on where secrets and entities come from. */
 export type AppSides = Pick<AppDeps, 'engine' | 'ring' | 'log'> &
-  Partial<Pick<AppDeps, 'issuer' | 'entities' | 'users' | 'health' | 'view' | 'storePlaintext'>>;
+  Partial<
+    Pick<
+      AppDeps,
+      'logDropped' | 'issuer' | 'entities' | 'users' | 'health' | 'view' | 'storePlaintext'
+    >
+  >;
 
 /** What can change while we run, as it was read last with success. */
 export interface LiveState {

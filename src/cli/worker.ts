@@ -21,7 +21,7 @@ type Start = Extract<ToWorker, { kind: 'start' }>;
 export const isWorker: boolean = cluster.isWorker;
 
 /** Runs until the parent says that it is over, or is gone itself. */
-export async function runWorker(log: AppDeps['log']): Promise<void> {
+export async function runWorker(logging: Pick<AppDeps, 'log' | 'logDropped'>): Promise<void> {
   // Signals of a terminal or of systemd come to all processes: the parent says what they mean.
   for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(name, () => undefined);
   const link = new ParentLink();
@@ -37,7 +37,7 @@ export async function runWorker(log: AppDeps['log']): Promise<void> {
   const asked = link.once('drain');
   try {
     const config = ownLog(start.config);
-    const sides = { ...depsOf(engine, start, news, link), log };
+    const sides = { ...depsOf(engine, start, news, link), ...logging };
     const app = makeApp(config, start.live, start.keys, sides);
     const { observe, state } = app;
     observe.aggregated = () => link.call('metrics');

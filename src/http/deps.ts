@@ -65,6 +65,8 @@ export interface AppDeps {
   /** Gives n random bytes. */
   readonly random: (n: number) => Uint8Array;
   readonly log: (record: LogRecord) => void;
+  /** Lines of the log that were dropped so far, since nobody took them. */
+  readonly logDropped?: (() => number) | undefined;
   /** The routes /v1/sign and /v1/sign/verify exist. */
   readonly sign: boolean;
   /** Callers with `accept` may ask for a verdict without a challenge. */

@@ -8,7 +8,10 @@ import type { TicketCacheStats } from '../engine/types.ts';
 import type { AppDeps, SecretFact } from '../http/deps.ts';
 import type { SkewEstimate } from './skew.ts';
 
-export type MetricsSource = Pick<AppDeps, 'engine' | 'ring' | 'state' | 'clock' | 'view' | 'users'>;
+export type MetricsSource = Pick<
+  AppDeps,
+  'engine' | 'ring' | 'state' | 'clock' | 'view' | 'users' | 'logDropped'
+>;
 
 export const PREFIX = 'cephgate_';
 
@@ -19,6 +22,8 @@ type Add = (
   labelNames: readonly string[],
   collect: (set: (value: number, labels?: Labels) => void) => void,
 ) => void;
+
+type AddCounter = (name: string, help: string, value: () => number) => void;
 
 export function addGauges(
   registry: Registry,
@@ -45,7 +50,10 @@ export function addGauges(
   addStore(add, source);
   addSecrets(add, source);
   addUsers(add, source);
-  addTicketCache(registry, add, source);
+  const counter = counterOf(registry);
+  addTicketCache(counter, add, source);
+  const { logDropped = () => 0 } = source;
+  counter('log_dropped_total', 'Lines of the log on stderr that nobody took.', logDropped);
   add(
     'clock_skew_seconds',
     'Least age of a ticket of the last minutes: how far our clock is ahead, at most.',
@@ -110,28 +118,29 @@ function addUsers(add: Add, { users, clock }: MetricsSource): void {
   );
 }
 
-function addTicketCache(registry: Registry, add: Add, { engine }: MetricsSource): void {
-  // The core counts to 2^32 and begins anew, which Prometheus takes for a start of the process.
-  const counter = (
-    name: string,
-    help: string,
-    of: keyof Pick<TicketCacheStats, 'hits' | 'misses' | 'evicted' | 'emptied'>,
-  ): void => {
+/** Adds counters of what is counted elsewhere. */
+function counterOf(registry: Registry): AddCounter {
+  return (name, help, value) => {
     new Counter({
       ...{ name: `${PREFIX}${name}`, help, registers: [registry] },
       collect() {
         this.reset();
-        this.inc(engine.ticketCache[of]);
+        this.inc(value());
       },
     });
   };
-  counter('ticket_cache_hits_total', 'Tickets that were found opened.', 'hits');
-  counter('ticket_cache_misses_total', 'Tickets that were looked for in vain.', 'misses');
-  counter('ticket_cache_evicted_total', 'Tickets that gave way to others.', 'evicted');
+}
+
+function addTicketCache(counter: AddCounter, add: Add, { engine }: MetricsSource): void {
+  // The core counts to 2^32 and begins anew, which Prometheus takes for a start of the process.
+  const of = (name: keyof TicketCacheStats) => () => engine.ticketCache[name];
+  counter('ticket_cache_hits_total', 'Tickets that were found opened.', of('hits'));
+  counter('ticket_cache_misses_total', 'Tickets that were looked for in vain.', of('misses'));
+  counter('ticket_cache_evicted_total', 'Tickets that gave way to others.', of('evicted'));
   counter(
     'ticket_cache_emptied_total',
     'Times that the ticket cache was emptied: other secrets, another policy.',
-    'emptied',
+    of('emptied'),
   );
   add('ticket_cache_entries', 'Opened tickets kept.', [], (set) => set(engine.ticketCache.held));
   add('ticket_cache_entries_max', 'Opened tickets that there is room for.', [], (set) =>

@@ -16,7 +16,7 @@ import { Shadow, type ShadowOptions } from './shadow.ts';
 
 export type ObserverSource = Pick<
   AppDeps,
-  'engine' | 'ring' | 'state' | 'policy' | 'clock' | 'log' | 'view' | 'users'
+  'engine' | 'ring' | 'state' | 'policy' | 'clock' | 'log' | 'logDropped' | 'view' | 'users'
 >;
 
 export interface DecisionLogSettings {
