@@ -1,8 +1,8 @@
 /** A log that nobody reads: decisions go on, memory is bounded, what is missing is counted. */
 
 import { request } from 'node:http';
-import { afterAll, expect, it } from 'vitest';
-import type { Io } from '../src/cli/io.ts';
+import { afterAll, expect, it, vi } from 'vitest';
+import { type Io, processIo } from '../src/cli/io.ts';
 import { logWriter } from '../src/cli/logwriter.ts';
 import { frames, OSD, PEER } from './frames-kit.ts';
 import { send, spawnSidecar, temporaryFolder } from './spawn.ts';
@@ -36,6 +36,17 @@ it('lines are dropped beyond 4 MiB and come again when half of it was taken', ()
   waiting = Number.POSITIVE_INFINITY;
   expect(written('i\n')).toEqual([]);
   expect(dropped()).toBe(4);
+});
+
+it('a write that failed is tried again after a second', () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  expect(processIo.errWaiting?.()).toBe(0);
+  process.stderr.emit('error', new Error('ENOSPC'));
+  vi.advanceTimersByTime(999);
+  expect(processIo.errWaiting?.()).toBe(Number.POSITIVE_INFINITY);
+  vi.advanceTimersByTime(1);
+  expect(processIo.errWaiting?.()).toBe(0);
+  vi.useRealTimers();
 });
 
 it.skipIf(waitsForReader)('a sidecar whose stderr stalls decides on', async () => {

@@ -15,7 +15,7 @@ export interface Io {
   readonly errTerminal?: boolean;
   out(text: string): void;
   err(text: string): void;
-  /** Characters of it that nobody has taken yet; Infinity: nobody ever will. Default none. */
+  /** Characters of it that nobody has taken yet; Infinity: writing fails. Default none. */
   errWaiting?(): number;
   /** All bytes of standard input. */
   readInput(): Promise<Uint8Array>;
@@ -29,13 +29,13 @@ export const EXIT_TROUBLE = 3;
 
 /** Characters written to standard error that have not gone: Bun does not tell their number. */
 let errWaiting = 0;
-/** Nobody is there to read it any more: no reason for a server to end. */
-let errGone = false;
+/** When it last failed: its reader is gone, or its disk is full. No reason for a server to end. */
+let errFailedMs = Number.NEGATIVE_INFINITY;
 process.stderr.on('error', () => {
-  errGone = true;
+  errFailedMs = performance.now();
 });
-// As `cephgate auth ls | head` does: what was asked is done, and its end is read by nobody.
-process.stdout.on('error', () => undefined);
+/** A disk may have room again; until then each try would cost as much as a line. */
+const RETRY_MS = 1_000;
 
 /** The process itself. */
 export const processIo: Io = {
@@ -49,7 +49,10 @@ export const processIo: Io = {
       errWaiting -= text.length;
     });
   },
-  errWaiting: () => (errGone ? Number.POSITIVE_INFINITY : errWaiting),
+  errWaiting() {
+    const fails = performance.now() - errFailedMs < RETRY_MS;
+    return fails ? Number.POSITIVE_INFINITY : errWaiting;
+  },
   async readInput() {
     const chunks: Uint8Array[] = [];
     for await (const chunk of process.stdin) chunks.push(chunk as Uint8Array);
