@@ -23,14 +23,29 @@ import {
   KEY_DEC,
   KEY_DEC_FIRST,
   KEY_ENC_LAST,
-  LAST_WORD,
-  ROT_WORD,
   ROUND_CONSTANTS,
   ROWS,
   SHIFT_ROWS,
-  UNSHIFT_ROWS,
 } from './aes-tables';
 import { Vec } from './vec';
+
+/** Bytes of a block by rows in another order. One that is constant takes the machine one step. */
+class Rows {
+  /** InvShiftRows. */
+  @inline static unshift(x: v128): v128 {
+    return i8x16.swizzle(x, i8x16(0, 1, 2, 3, 7, 4, 5, 6, 10, 11, 8, 9, 13, 14, 15, 12));
+  }
+
+  /** The last word in all columns. */
+  @inline static lastWord(x: v128): v128 {
+    return i8x16.swizzle(x, i8x16(3, 3, 3, 3, 7, 7, 7, 7, 11, 11, 11, 11, 15, 15, 15, 15));
+  }
+
+  /** The last word in all columns, rotated up by one row. */
+  @inline static rotWord(x: v128): v128 {
+    return i8x16.swizzle(x, i8x16(7, 7, 7, 7, 11, 11, 11, 11, 15, 15, 15, 15, 3, 3, 3, 3));
+  }
+}
 
 /** Steps of the cipher on one block. */
 class Block {
@@ -45,14 +60,14 @@ class Block {
     return Vec.pair(tables, Vec.high(x), Vec.low(x));
   }
 
-  /** The four maps at `tables`, map n taken from n rows below, summed. */
-  @inline static mix(tables: usize, a: v128, b: v128): v128 {
+  /** The four maps at `tables`, map n taken from n rows below, summed with `key`. */
+  @inline static mix(tables: usize, a: v128, b: v128, key: v128): v128 {
     const c0 = Vec.pair(tables, a, b);
     const c1 = Vec.pair(tables + 32, a, b);
     const c2 = Vec.pair(tables + 64, a, b);
     const c3 = Vec.pair(tables + 96, a, b);
     return v128.xor(
-      v128.xor(c0, v128.shuffle<i32>(c1, c1, 1, 2, 3, 0)),
+      v128.xor(v128.xor(key, c0), v128.shuffle<i32>(c1, c1, 1, 2, 3, 0)),
       v128.xor(v128.shuffle<i32>(c2, c2, 2, 3, 0, 1), v128.shuffle<i32>(c3, c3, 3, 0, 1, 2)),
     );
   }
@@ -75,14 +90,14 @@ class Block {
   }
 
   @inline static decryptRound(x: v128, key: v128): v128 {
-    const s = Vec.arrange(x, UNSHIFT_ROWS);
+    const s = Rows.unshift(x);
     const i = Vec.high(s);
     const k = Vec.low(s);
     const j = v128.xor(i, k);
     const over = Vec.lookup(v128.load(A_OVER), k);
     const io = Block.inverse(i, over, j);
     const jo = Block.inverse(j, over, i);
-    return v128.xor(Block.mix(DEC_ROUND, io, jo), key);
+    return Block.mix(DEC_ROUND, io, jo, key);
   }
 
   /** The last SubBytes or InvSubBytes, out of tower form; `order` shifts the rows. */
@@ -105,13 +120,12 @@ class Block {
 /** Steps of the key schedule, on round keys by rows and in tower form. */
 class Schedule {
   /**
-   * The round key after `back` (4 or 8 words back), from `previous`, the round key before it;
-   * `order` picks its last word, `constant` is 0x63 with or without a round constant.
+   * The round key after `back` (4 or 8 words back) and the round key right before it, of which
+   * `word` is its last word in all columns, `constant` is 0x63 with or without a round constant.
    */
-  @inline static next(back: v128, previous: v128, order: usize, constant: v128): v128 {
-    const s = Vec.arrange(previous, order);
-    const i = Vec.high(s);
-    const k = Vec.low(s);
+  @inline static next(back: v128, word: v128, constant: v128): v128 {
+    const i = Vec.high(word);
+    const k = Vec.low(word);
     const j = v128.xor(i, k);
     const over = Vec.lookup(v128.load(A_OVER), k);
     const io = Block.inverse(i, over, j);
@@ -129,7 +143,7 @@ class Schedule {
 
   /** A round key that is neither the first nor the last, as decryption needs it. */
   @inline static inverse(key: v128): v128 {
-    return v128.xor(Block.mix(KEY_DEC, Vec.high(key), Vec.low(key)), Vec.bytes(DEC_63));
+    return Block.mix(KEY_DEC, Vec.high(key), Vec.low(key), Vec.bytes(DEC_63));
   }
 }
 
@@ -221,21 +235,21 @@ export function simdExpandEncrypt(key: usize, keyLen: i32, schedule: usize): voi
   let at = schedule + 16;
   if (keyLen == 16) {
     for (let n = 0; n < 9; n++, at += 16) {
-      a = Schedule.next(a, a, ROT_WORD, Schedule.constant(n));
+      a = Schedule.next(a, Rows.rotWord(a), Schedule.constant(n));
       v128.store(at, v128.xor(a, constant));
     }
-    a = Schedule.next(a, a, ROT_WORD, Schedule.constant(9));
+    a = Schedule.next(a, Rows.rotWord(a), Schedule.constant(9));
   } else {
     let b = Block.linear(Vec.arrange(v128.load(key, 16), ROWS), ENC_IN);
     v128.store(at, v128.xor(b, constant));
     at += 16;
     for (let n = 0; n < 6; n++, at += 32) {
-      a = Schedule.next(a, b, ROT_WORD, Schedule.constant(n));
+      a = Schedule.next(a, Rows.rotWord(b), Schedule.constant(n));
       v128.store(at, v128.xor(a, constant));
-      b = Schedule.next(b, a, LAST_WORD, constant);
+      b = Schedule.next(b, Rows.lastWord(a), constant);
       v128.store(at, v128.xor(b, constant), 16);
     }
-    a = Schedule.next(a, b, ROT_WORD, Schedule.constant(6));
+    a = Schedule.next(a, Rows.rotWord(b), Schedule.constant(6));
   }
   const last = Vec.arrange(Block.linear(a, KEY_ENC_LAST), ROWS);
   v128.store(at, v128.xor(last, Vec.bytes(0x63)));
@@ -251,21 +265,21 @@ export function simdExpandDecrypt(key: usize, keyLen: i32, schedule: usize): voi
   at -= 16;
   if (keyLen == 16) {
     for (let n = 0; n < 9; n++, at -= 16) {
-      a = Schedule.next(a, a, ROT_WORD, Schedule.constant(n));
+      a = Schedule.next(a, Rows.rotWord(a), Schedule.constant(n));
       v128.store(at, Schedule.inverse(a));
     }
-    a = Schedule.next(a, a, ROT_WORD, Schedule.constant(9));
+    a = Schedule.next(a, Rows.rotWord(a), Schedule.constant(9));
   } else {
     let b = Block.linear(Vec.arrange(v128.load(key, 16), ROWS), ENC_IN);
     v128.store(at, Schedule.inverse(b));
     at -= 32;
     for (let n = 0; n < 6; n++, at -= 32) {
-      a = Schedule.next(a, b, ROT_WORD, Schedule.constant(n));
+      a = Schedule.next(a, Rows.rotWord(b), Schedule.constant(n));
       v128.store(at, Schedule.inverse(a), 16);
-      b = Schedule.next(b, a, LAST_WORD, constant);
+      b = Schedule.next(b, Rows.lastWord(a), constant);
       v128.store(at, Schedule.inverse(b));
     }
-    a = Schedule.next(a, b, ROT_WORD, Schedule.constant(6));
+    a = Schedule.next(a, Rows.rotWord(b), Schedule.constant(6));
   }
   v128.store(schedule, v128.xor(Block.linear(a, KEY_DEC_FIRST), Vec.bytes(DEC_63)));
 }

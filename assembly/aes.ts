@@ -1,7 +1,7 @@
 /**
  * AES-128 and AES-256, constant time in key and data: FIPS 197, and CBC of SP 800-38A. With SIMD
- * the
- * cipher is aes-simd.ts, without it is aes-plain.ts; a schedule of the one is nothing to the other.
+ * the cipher is aes-simd.ts and for many blocks aes-bits.ts, without it is aes-plain.ts; a schedule
+ * of the one is nothing to the other.
  */
 
 import { BITS_SCHEDULE_LEN, bitsCbcDecrypt, bitsExpand, bitsWipe } from './aes-bits';
@@ -17,7 +17,11 @@ import {
 /** Bytes of a key schedule: 15 round keys, the number of AES-256. */
 export const AES_SCHEDULE_LEN: i32 = 240;
 /** Whether many blocks under one key are decrypted on bit planes, with a schedule for that. */
-const WIDE: bool = ASC_FEATURE_SIMD && !ASC_FEATURE_RELAXED_SIMD;
+const WIDE: bool = ASC_FEATURE_SIMD;
+/** Bit planes take as many blocks at once, and as long for one as for all of them. */
+const WIDE_BLOCKS: i32 = 16;
+/** Below this number of blocks the other way is quicker. */
+const WIDE_BLOCKS_MIN: i32 = 9;
 /** Bytes of a wide schedule; 0: the build has none. */
 export const AES_WIDE_LEN: i32 = WIDE ? BITS_SCHEDULE_LEN : 0;
 /** Rounds of AES-128 and of AES-256. */
@@ -85,11 +89,14 @@ export function aesCbcDecrypt(
   blocks: i32,
 ): void {
   if (WIDE && wide != 0) {
-    for (; blocks >= 8; blocks -= 8) {
-      bitsCbcDecrypt(wide, rounds, iv, src, dst);
-      iv = src + 112;
-      src += 128;
-      dst += 128;
+    while (blocks >= WIDE_BLOCKS_MIN) {
+      const n = min(blocks, WIDE_BLOCKS);
+      bitsCbcDecrypt(wide, rounds, iv, src, dst, n);
+      if (n == blocks) return;
+      blocks -= n;
+      iv = src + (n << 4) - 16;
+      src += n << 4;
+      dst += n << 4;
     }
   }
   if (ASC_FEATURE_SIMD) simdCbcDecrypt(schedule, rounds, iv, src, dst, blocks);
