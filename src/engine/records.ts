@@ -68,6 +68,8 @@ export class RecordTooLarge extends RangeError {
 export class RecordWriter {
   readonly #bytes: Uint8Array;
   readonly #words: Int32Array;
+  /** The same, two words at a time: for zeros alone, as an engine may alter other numbers. */
+  readonly #pairs: Float64Array;
   readonly #longs: BigUint64Array;
   at = 0;
   /** Start of the record that was finished last. */
@@ -81,6 +83,7 @@ export class RecordWriter {
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
     this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+    this.#pairs = new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 3);
     this.#longs = new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 3);
   }
 
@@ -102,7 +105,7 @@ export class RecordWriter {
     const bytes = (VERIFY_LEN + length + 7) & ~7;
     this.#room(at, bytes);
     const first = at >> 2;
-    for (let i = first + HANDLE; i < first + VERIFY_WORDS; i++) words[i] = 0;
+    this.#clear(first + HANDLE, first + VERIFY_WORDS);
     words[first] = bytes;
     words[first + KIND] = KIND_VERIFY | (flags << 16);
     words[first + SERVICE] = service | 0;
@@ -185,7 +188,7 @@ export class RecordWriter {
     this.#room(at, length);
     const words = this.#words;
     const first = at >> 2;
-    for (let i = first + HANDLE; i < (at + length) >> 2; i++) words[i] = 0;
+    this.#clear(first + HANDLE, (at + length) >> 2);
     words[first + KIND] = kind | (flags << 16);
     words[first + SERVICE] = service | 0;
     words[first + TAG] = tag | 0;
@@ -207,6 +210,12 @@ export class RecordWriter {
   /** The handle of the record that was finished last. */
   #handle(handle: bigint): void {
     this.#longs[(this.#last + abi.RECORD_HANDLE) >> 3] = handle;
+  }
+
+  /** Zeros from word `first` to word `end`, both even. */
+  #clear(first: number, end: number): void {
+    const pairs = this.#pairs;
+    for (let i = first >> 1; i < end >> 1; i++) pairs[i] = 0;
   }
 
   /** Whether `length` bytes fit at `at`. */
@@ -263,7 +272,7 @@ export class RecordWriter {
     const at = this.at | 0;
     this.#room(at, OSD_LEN);
     const first = at >> 2;
-    for (let i = first + HANDLE; i < first + OSD_WORDS; i++) words[i] = 0;
+    this.#clear(first + HANDLE, first + OSD_WORDS);
     words[first + KIND] = kind;
     words[first + SERVICE] = service | 0;
     words[first + TAG] = tag | 0;
