@@ -12,7 +12,7 @@
 import { bitsLast, bitsRound, GROUP_LEN, GROUPS } from './aes-bits-round';
 import { simdExpandEncrypt } from './aes-simd';
 import { KEY_ENC_LAST } from './aes-tables';
-import { wipe } from './bytes';
+import { wipe, zeroSpare } from './bytes';
 import { Vec } from './vec';
 
 /**
@@ -51,7 +51,8 @@ function putKey(to: usize, rows: v128): void {
 
 /** Zeroes the scratch of this module. */
 export function bitsWipe(): void {
-  wipe(GROUPS, 2 * GROUP_LEN);
+  // So often that the call which a long fill is would be felt.
+  for (let n = 0; n < 2 * GROUP_LEN; n += 64) zeroSpare(GROUPS + n);
 }
 
 /** CBC decryption of 9 to 16 blocks at src into dst (which may not overlap); iv is 16 bytes. */
