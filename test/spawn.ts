@@ -29,14 +29,19 @@ export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Another file of src instead of the command: `cli/demo`. */
   readonly module?: string;
+  /** A file that takes what goes out. */
+  readonly stdout?: string;
 }
 
 /** Starts `cephgate ARGS`. The environment holds no setting of ours but those given. */
 export function spawnCephgate(args: readonly string[], options: SpawnOptions = {}): Spawned {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('CEPHGATE_'));
   const env = { ...Object.fromEntries(inherited), ...options.env };
-  const argv = [...runtimeArgs(options.module ?? 'cli/main'), ...args];
-  const child = spawn(process.execPath, argv, { cwd: options.cwd ?? root, env });
+  const argv = [process.execPath, ...runtimeArgs(options.module ?? 'cli/main'), ...args];
+  if (options.stdout !== undefined) {
+    argv.unshift('sh', '-c', 'exec "$@" > "$0"', options.stdout);
+  }
+  const child = spawn(argv[0]!, argv.slice(1), { cwd: options.cwd ?? root, env });
   const ended = new Promise<number | string>((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code, signal) => resolve(code ?? signal ?? 'unknown'));

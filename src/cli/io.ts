@@ -42,7 +42,14 @@ export const processIo: Io = {
   env: process.env,
   terminal: process.stdout.isTTY === true,
   errTerminal: process.stderr.isTTY === true,
-  out: (text) => void process.stdout.write(text),
+  out(text) {
+    try {
+      process.stdout.write(text);
+    } catch (error) {
+      // Deno throws what others tell as an event.
+      process.stdout.emit('error', error);
+    }
+  },
   err(text) {
     errWaiting += text.length;
     process.stderr.write(text, () => {

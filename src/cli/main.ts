@@ -6,15 +6,21 @@ import { takeSigusr1 } from './hardening.ts';
 
 takeSigusr1();
 // Only now the rest, which takes its time to load: a debugger would be open until then.
-const [{ cephgate }, { processIo }] = await Promise.all([
+const [{ cephgate }, { EXIT_TROUBLE, processIo }] = await Promise.all([
   import('./cephgate.ts'),
   import('./io.ts'),
 ]);
 const argv = process.argv.slice(2);
-// Who reads may have enough, as `head` has: the command goes on, and its exit code stays its own.
+// The command goes on whatever becomes of its output, so that nothing is left half done. Who reads
+// may have enough, as `head` has: then the exit code stays its own.
+let lost = false;
 process.stdout.on('error', (error: Error & { code?: string }) => {
-  if (error.code !== 'EPIPE') throw error;
+  if (lost || error.code === 'EPIPE') return;
+  lost = true;
+  processIo.err(`cephgate: cannot write to standard output: ${error.message}\n`);
+  process.exitCode = EXIT_TROUBLE;
 });
-process.exitCode = await cephgate(argv, processIo);
+const code = await cephgate(argv, processIo);
+process.exitCode = lost ? EXIT_TROUBLE : code;
 // Deno waits for the connections of a server that is closed, however long their clients wait.
 if ('Deno' in globalThis && argv[0] === 'serve') process.exit();
