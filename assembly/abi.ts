@@ -56,6 +56,10 @@ export const PRESET_SMALL = 0;
 export const PRESET_SERVER = 1;
 /** 512 MiB. */
 export const PRESET_LARGE = 2;
+// The same in pages of 64 KiB.
+export const PAGES_SMALL = 64;
+export const PAGES_SERVER = 1024;
+export const PAGES_LARGE = 8192;
 
 // ---------------------------------------------------------------------------------------------
 // Layout table: `layout()` returns the address of these u32 words.

@@ -38,6 +38,9 @@ import {
   LAYOUT_TICKETS,
   LAYOUT_WORK,
   LAYOUT_WORK_LEN,
+  PAGES_LARGE,
+  PAGES_SERVER,
+  PAGES_SMALL,
   PRESET_LARGE,
   PRESET_SERVER,
   PRESET_SMALL,
@@ -111,7 +114,8 @@ let next: usize = 0;
 /** Lays the regions out. Returns 1, or 0 for an unknown preset, a second call, or no memory. */
 export function arenaInit(preset: i32): i32 {
   if (work != 0 || preset < PRESET_SMALL || preset > PRESET_LARGE) return 0;
-  const pages = preset == PRESET_SMALL ? 64 : preset == PRESET_SERVER ? 1024 : 8192;
+  const small = preset == PRESET_SMALL;
+  const pages = small ? PAGES_SMALL : preset == PRESET_SERVER ? PAGES_SERVER : PAGES_LARGE;
   const have = memory.size();
   if (have < pages && memory.grow(pages - have) < 0) return 0;
   sizes(preset);

@@ -1,4 +1,4 @@
-/** What goes out cannot be written: a sentence and exit code 3, and the command has done its work. */
+/** What goes out cannot be written: one sentence, exit code 3, and the work is done. */
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -5,6 +5,7 @@
 
 import * as abi from '../../assembly/abi.ts';
 import { HostBlock } from './host.ts';
+import { withPages } from './memorysection.ts';
 import { RecordWriter } from './records.ts';
 import type {
   Build,
@@ -28,6 +29,11 @@ const PRESETS: Readonly<Record<Preset, number>> = {
   small: abi.PRESET_SMALL,
   server: abi.PRESET_SERVER,
   large: abi.PRESET_LARGE,
+};
+const PAGES: Readonly<Record<Preset, number>> = {
+  small: abi.PAGES_SMALL,
+  server: abi.PAGES_SERVER,
+  large: abi.PAGES_LARGE,
 };
 
 /** Random bytes that one reply may take: connection secret and confounder, rounded up. */
@@ -59,7 +65,8 @@ export class Engine {
     const wanted = options.build ?? 'auto';
     const found =
       wanted === 'auto' ? await probe() : { build: wanted, bytes: await embedded(wanted) };
-    return new Engine(await WebAssembly.compile(found.bytes), options, found.build);
+    const bytes = withPages(found.bytes, PAGES[options.preset ?? 'server'] ?? 0);
+    return new Engine(await WebAssembly.compile(bytes), options, found.build);
   }
 
   /**
