@@ -49,12 +49,6 @@ function putKey(to: usize, rows: v128): void {
   }
 }
 
-/** Zeroes the scratch of this module. */
-export function bitsWipe(): void {
-  // So often that the call which a long fill is would be felt.
-  for (let n = 0; n < 2 * GROUP_LEN; n += 64) zeroSpare(GROUPS + n);
-}
-
 /** CBC decryption of 9 to 16 blocks at src into dst (which may not overlap); iv is 16 bytes. */
 export function bitsCbcDecrypt(
   planes: usize,
@@ -78,6 +72,8 @@ export function bitsCbcDecrypt(
   transpose(GROUPS + GROUP_LEN, GROUPS + GROUP_LEN, nothing);
   chain(iv, src, GROUPS, dst, 128);
   chain(src + 112, REST, GROUPS + GROUP_LEN, dst + 128, rest);
+  // Wiped here: most calls of the core come by without planes. A long fill would be a call.
+  for (let n = 0; n < 2 * GROUP_LEN; n += 64) zeroSpare(GROUPS + n);
 }
 
 /** The blocks at `opened`, each with the ciphertext before it added, into dst. */

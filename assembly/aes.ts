@@ -4,7 +4,7 @@
  * of the one is nothing to the other.
  */
 
-import { BITS_SCHEDULE_LEN, bitsCbcDecrypt, bitsExpand, bitsWipe } from './aes-bits';
+import { BITS_SCHEDULE_LEN, bitsCbcDecrypt, bitsExpand } from './aes-bits';
 import { plainCbcDecrypt, plainDecrypt, plainEncrypt, plainExpand, plainWipe } from './aes-plain';
 import {
   simdCbcDecrypt,
@@ -103,8 +103,7 @@ export function aesCbcDecrypt(
   else plainCbcDecrypt(schedule, rounds, iv, src, dst, blocks);
 }
 
-/** Zeroes the static scratch of the cipher. */
+/** Zeroes the static scratch that the cipher leaves. */
 export function aesWipe(): void {
   if (!ASC_FEATURE_SIMD) plainWipe();
-  if (WIDE) bitsWipe();
 }

@@ -45,7 +45,7 @@ import {
 } from './abi';
 import { aesWipe } from './aes';
 import { HOST, plain } from './arena';
-import { choose, isZero64, less32, notZero64, wipe, word, zeroSpare } from './bytes';
+import { choose, isZero64, less32, notZero64, wipe, zeroSpare } from './bytes';
 import { CBC_OPEN_LEN, cbcOpen, cbcPrepareOpen } from './cbc';
 import { ENVELOPE_LEN, ENVELOPE_MAGIC } from './cryptokey';
 import { plausibility } from './plausibility';
@@ -54,16 +54,18 @@ import {
   DECODE_SPARE,
   decodeAuthorize,
   decodeTicketInfo,
+  INFO_SECRET,
+  INFO_SECRET_LEN,
   infoGlobalId,
   infoKeyType,
   infoSecret,
   infoSecretLen,
+  infoWipe,
 } from './protocol';
 import { K256_OPEN_LEN, k256Decrypt, k256MacOk, k256PrepareOpen, rfc8009Wipe } from './rfc8009';
 import { SECRET_BYTES, SECRET_PREPARED, SECRET_TYPE, SECRET_WIDE, secretFind } from './secrets';
 import { sha2Wipe } from './sha2';
 import { TICKET_KEY, ticketFind, ticketKeep, ticketRestore } from './tickets';
-import { Vec } from './vec';
 
 /** CephXAuthorizer: part a up to the blob's length: u8, u64, u32, u8, u64, u32. */
 const PART_A_LEN: i32 = 26;
@@ -149,7 +151,7 @@ export function authorizerOpen(): u64 {
       CHECK_TICKET_ENVELOPE_SHORT,
       CHECK_TICKET_ENVELOPE_MAGIC,
     );
-    failed |= decodeTicketInfo(ticket, openedBytes, strict);
+    failed |= decodeTicketInfo(ticket, openedSize, openedBytes, strict);
   }
   if (load<u32>(secretSlot + SECRET_TYPE) == KEY_TYPE_AES) {
     failed |= plausibility(level, secretSlot);
@@ -177,6 +179,8 @@ export function authorizerKeep(): void {
 /** Where in `plain` the last opening left its plaintext, and how long it is. */
 let openedFrom: usize = 0;
 let openedBytes: i32 = 0;
+/** The same with all padding: told by the length of the blob alone. */
+let openedSize: i32 = 0;
 
 function openTicket(strict: i32): u64 {
   const empty = load<u32>(secretSlot + SECRET_BYTES) == 0;
@@ -185,6 +189,7 @@ function openTicket(strict: i32): u64 {
   const wide: usize = load<u32>(secretSlot + SECRET_WIDE);
   openedFrom = 0;
   openedBytes = 0;
+  openedSize = 0;
   // The spare bytes behind the plaintext are read by the decoder whatever it says.
   if (empty) return clear() | bit(CHECK_TICKET_KEY_EMPTY, 1);
   if (aes) {
@@ -192,6 +197,7 @@ function openTicket(strict: i32): u64 {
       return clear() | bit(CHECK_TICKET_CIPHERTEXT_LENGTH, 1);
     cbcOpen(prepared, wide, blob, blobLen, plain);
     zeroSpare(plain + blobLen);
+    openedSize = blobLen;
     openedBytes = blobLen - stripLen(plain, blobLen);
     return bit(CHECK_TICKET_PADDING, strict & paddingBad(plain, blobLen));
   }
@@ -201,7 +207,8 @@ function openTicket(strict: i32): u64 {
   k256Decrypt(prepared, wide, blob, blobLen, plain);
   zeroSpare(plain + blobLen - 24);
   openedFrom = 16;
-  openedBytes = blobLen - 40;
+  openedSize = blobLen - 40;
+  openedBytes = openedSize;
   return bit(CHECK_TICKET_MAC, ok ^ 1);
 }
 
@@ -267,22 +274,21 @@ function aes256kKey(fits: i32): usize {
   return PREPARED_256;
 }
 
-/**
- * SESSION_SECRET = n bytes of the session key, or zeros where it does not fit: what is read and
- * written then is the same.
- */
+/** SESSION_SECRET = n bytes of the session key, or zeros where it does not fit. */
 function takeSecret(n: i32, fits: i32): void {
   const mask = (0 - fits) as i64;
-  for (let i = 0; i < n; i += 16) {
-    const from = infoSecret + i;
+  let i = 0;
+  for (; i < min(n, INFO_SECRET_LEN); i += 16) {
+    const from = INFO_SECRET + i;
     const to = SESSION_SECRET + i;
-    // One store for each load to come: a load of two that are still on their way waits for both.
-    if (ASC_FEATURE_SIMD) v128.store(to, v128.and(Vec.unaligned(from), i64x2.splat(mask)));
+    if (ASC_FEATURE_SIMD) v128.store(to, v128.and(v128.load(from), i64x2.splat(mask)));
     else {
-      store<u64>(to, word(from) & mask);
-      store<u64>(to, word(from + 8) & mask, 8);
+      store<u64>(to, load<u64>(from) & mask);
+      store<u64>(to, load<u64>(from, 8) & mask, 8);
     }
   }
+  // Longer than any that Ceph makes, and none that does not fit.
+  if (i < n) memory.copy(SESSION_SECRET + i, infoSecret + i, n - i);
   taken = n;
 }
 
@@ -309,6 +315,7 @@ export function authorizerWipe(): void {
     rfc8009Wipe();
   }
   if (cachedTicket == 0) {
+    infoWipe();
     wipe(SESSION_SECRET, (taken + 15) & ~15);
     wipe(PREPARED_AES, CBC_OPEN_LEN);
     if (sealedBytes >= 40) wipe(PREPARED_256, K256_OPEN_LEN);

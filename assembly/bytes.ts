@@ -58,20 +58,14 @@ export function copySmall(to: usize, from: usize, n: i32): void {
   for (; i < n; i++) store<u8>(to + i, load<u8>(from + i));
 }
 
-/**
- * The u64 at p, for an address that is secret: from the two aligned ones that it is part of, so
- * 16 bytes are read, the first at p - 7 or later. A load that is not aligned takes longer where it
- * crosses two lines of the cache, or two stores that are still on their way there.
- */
-export function word(p: usize): u64 {
-  const at = p & ~7;
-  const low = ((p & 7) << 3) as u64;
-  return (load<u64>(at) >> low) | ((load<u64>(at, 8) << 1) << (63 - low));
-}
-
 /** a where flag is 1, b where it is 0. Not `select`, which an engine may turn into a branch. */
 export function choose(a: usize, b: usize, flag: i32): usize {
   return b ^ ((a ^ b) & ((0 - flag) as usize));
+}
+
+/** The same of 64 bits. */
+export function choose64(a: u64, b: u64, flag: i32): u64 {
+  return b ^ ((a ^ b) & (0 - (flag as u64)));
 }
 
 /** 1 unless x is 0, without a branch. */

@@ -14,12 +14,12 @@ import {
   PLAUSIBILITY_RELEASED,
   PLAUSIBILITY_SPAN,
 } from './abi';
-import { less64, notZero64, word } from './bytes';
+import { less64, notZero64 } from './bytes';
 import {
   bit,
   infoAllowAll,
   infoAuid,
-  infoCaps,
+  infoCapsInner,
   infoCapsLen,
   infoCreated,
   infoExpires,
@@ -58,8 +58,7 @@ export function plausibility(level: i32, secret: usize): u64 {
 
 /** The caps buffer is neither empty nor exactly one encoded string. */
 function capsOdd(): i32 {
-  // The four bytes are readable even when the buffer is shorter: DECODE_SPARE.
-  const inner = (word(infoCaps) & 0xffffffff) + 4;
+  const inner = (infoCapsInner as u64) + 4;
   return notZero64(infoCapsLen) & notZero64(inner ^ (infoCapsLen as u64));
 }
 

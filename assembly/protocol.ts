@@ -1,8 +1,8 @@
 /**
  * The cephx structures that the core opens: decoding is total and, for bytes that a cipher without
- * MAC may have garbled, straight-line: every load happens for every input, offsets are clamped
- * into the buffer by arithmetic, loads at them are aligned, and each rule that fails sets a bit.
- * Spec sections 2, 8, 9.
+ * MAC may have garbled, straight-line: every load happens for every input and at the same address,
+ * and each rule that fails sets a bit. Offsets are sums of lengths below 2^32; what is read at one
+ * behind the end is of no account, for then the ticket is truncated. Spec sections 2, 8, 9.
  */
 
 import {
@@ -16,8 +16,9 @@ import {
   KEY_SECRET_LEN_MAX,
   KEY_TYPE_AES256K,
 } from './abi';
-import { less32, less64, notZero64, word } from './bytes';
+import { choose64, less32, less64, notZero64, wipe } from './bytes';
 import { secretLenMin } from './cryptokey';
+import { WINDOW_LEN, WINDOW_SPARE, windowTake } from './window';
 
 /**
  * CephXServiceTicketInfo (mon -> service, sealed; usage 0x30), after the 9-byte envelope:
@@ -38,6 +39,8 @@ export let infoExpires: u64 = 0;
 export let infoAllowAll: i32 = 0;
 export let infoCaps: usize = 0;
 export let infoCapsLen: i32 = 0;
+/** What the caps buffer begins with: the length of the string in it. */
+export let infoCapsInner: u32 = 0;
 /** The session key as encoded, its type, creation utime, secret and the secret's length. */
 export let infoKey: usize = 0;
 export let infoKeyType: u32 = 0;
@@ -45,8 +48,20 @@ export let infoKeyCreated: u64 = 0;
 export let infoSecret: usize = 0;
 export let infoSecretLen: i32 = 0;
 
-/** Longest run of fixed fields read at one clamped offset: the buffer has that much to spare. */
-export const DECODE_SPARE: i32 = 64;
+/** Bytes behind the plaintext that are read: the buffer has that much to spare. */
+export const DECODE_SPARE: i32 = WINDOW_SPARE;
+/** What stands behind the entity's id: up to the caps and the first four bytes of them. */
+const FIELDS: usize = memory.data(WINDOW_LEN, 16);
+/** Nothing of the sort begins before: the least offset, down to a multiple of 16. */
+const FIELDS_LEAST: i32 = 16;
+/** The ticket's flags and the session key: its secret lies aligned, as the ciphers want it. */
+const KEY: usize = memory.data(WINDOW_LEN, 16);
+const KEY_LEAST: i32 = 48;
+const KEY_HEAD: i32 = 4;
+const KEY_SECRET: i32 = 16;
+/** The session key's secret in its window, and how many bytes of it. */
+export const INFO_SECRET: usize = KEY + KEY_SECRET;
+export const INFO_SECRET_LEN: i32 = WINDOW_LEN - KEY_SECRET;
 
 /** Bit of a check number in the fold. */
 export function bit(check: i32, failed: i32): u64 {
@@ -54,50 +69,44 @@ export function bit(check: i32, failed: i32): u64 {
 }
 
 /**
- * Decodes a ServiceTicketInfo of n bytes at p (envelope included; p has n + DECODE_SPARE readable
- * bytes) into the `info` variables and returns the bits of the rules that failed.
+ * Decodes a ServiceTicketInfo of n bytes at p (envelope included) into the `info` variables and
+ * returns the bits of the rules that failed. n may be secret, its limit `size` is not: p, a
+ * multiple of 16, has size + DECODE_SPARE readable bytes.
  */
-export function decodeTicketInfo(p: usize, n: i32, strict: i32): u64 {
+export function decodeTicketInfo(p: usize, size: i32, n: i32, strict: i32): u64 {
   const end = n as u64;
-  const v = load<u8>(p + 10);
   infoEntityType = load<u32>(p + 11);
-  const idLen = load<u32>(p + 15) as u64;
-  infoHasAuid = less32(1, v);
-  let short = less64(end, 19 + idLen);
-  const id = clamp(19, end);
-  let at = clamp(19 + idLen, end);
-  infoEntity = p + (id as usize);
-  infoEntityLen = (at - id) as i32;
-  const fields = p + (at as usize);
-  infoGlobalId = word(fields);
-  infoAuid = word(fields + 8);
-  const times = fields + 8 + infoHasAuid * 8;
-  infoCreated = word(times);
-  infoExpires = word(times + 8);
-  const capsInfo = word(times + 16);
-  infoAllowAll = notZero64(capsInfo & 0xff00);
-  const capsLen = (capsInfo >> 16) & 0xffffffff;
+  infoHasAuid = less32(1, load<u8>(p + 10));
+  const auidLen = (infoHasAuid * 8) as u64;
+  const fields = 19 + (load<u32>(p + 15) as u64);
   // From global_id to the caps length: 8 + (8) + 8 + 8 + 2 + 4 bytes.
-  const caps = at + 30 + ((infoHasAuid * 8) as u64);
-  short |= less64(end, caps);
+  const caps = fields + 30 + auidLen;
+  windowTake(p, size, FIELDS_LEAST, fields, FIELDS);
+  const capsInfo = choose64(load<u64>(FIELDS, 32), load<u64>(FIELDS, 24), infoHasAuid);
+  const capsEnd = caps + ((capsInfo >> 16) & 0xffffffff);
+  windowTake(p, size, KEY_LEAST, capsEnd, KEY);
+  const id = clamp(19, end);
+  infoEntity = p + (id as usize);
+  infoEntityLen = (clamp(fields, end) - id) as i32;
+  infoGlobalId = load<u64>(FIELDS);
+  infoAuid = load<u64>(FIELDS, 8);
+  // With an auid the rest stands 8 bytes further on: both places are read.
+  infoCreated = choose64(load<u64>(FIELDS, 16), load<u64>(FIELDS, 8), infoHasAuid);
+  infoExpires = choose64(load<u64>(FIELDS, 24), load<u64>(FIELDS, 16), infoHasAuid);
+  infoCapsInner = choose64(load<u32>(FIELDS, 38), load<u32>(FIELDS, 30), infoHasAuid) as u32;
+  infoAllowAll = notZero64(capsInfo & 0xff00);
   const capsAt = clamp(caps, end);
-  short |= less64(end, caps + capsLen);
-  at = clamp(caps + capsLen, end);
   infoCaps = p + (capsAt as usize);
-  infoCapsLen = (at - capsAt) as i32;
-  return decodeSessionKey(p, at + 4, end, short, strict);
+  infoCapsLen = (clamp(capsEnd, end) - capsAt) as i32;
+  return decodeSessionKey(p, capsEnd + 4, end, strict);
 }
 
 /** The CryptoKey at offset `key`, behind the ticket's u32 flags, is the last field. */
-function decodeSessionKey(p: usize, key: u64, end: u64, shortBefore: i32, strict: i32): u64 {
-  const short = shortBefore | less64(end, key + 12);
-  const at = clamp(key, end);
-  infoKey = p + (at as usize);
-  const head = word(infoKey);
-  const rest = word(infoKey + 8);
-  infoKeyType = (head & 0xffff) as u32;
-  infoKeyCreated = (head >> 16) | (rest << 48);
-  const secretLen = (rest >> 16) & 0xffff;
+function decodeSessionKey(p: usize, key: u64, end: u64, strict: i32): u64 {
+  infoKey = p + (clamp(key, end) as usize);
+  infoKeyType = load<u16>(KEY, KEY_HEAD);
+  infoKeyCreated = load<u64>(KEY, KEY_HEAD + 2);
+  const secretLen = load<u16>(KEY, KEY_HEAD + 10) as u64;
   const secretEnd = key + 12 + secretLen;
   infoSecret = p + (clamp(key + 12, end) as usize);
   infoSecretLen = secretLen as i32;
@@ -107,11 +116,17 @@ function decodeSessionKey(p: usize, key: u64, end: u64, shortBefore: i32, strict
     given &
     (less32(infoSecretLen, secretLenMin(infoKeyType)) | less32(KEY_SECRET_LEN_MAX, infoSecretLen));
   return (
-    bit(CHECK_TICKET_TRUNCATED, short | less64(end, secretEnd)) |
+    bit(CHECK_TICKET_TRUNCATED, less64(end, secretEnd)) |
     bit(CHECK_SESSION_KEY_TYPE, badType) |
     bit(CHECK_SESSION_KEY_LENGTH, badLen) |
     bit(CHECK_TICKET_TRAILING, strict & less64(secretEnd, end))
   );
+}
+
+/** Wipes what was copied from the ticket. */
+export function infoWipe(): void {
+  wipe(FIELDS, WINDOW_LEN);
+  wipe(KEY, WINDOW_LEN);
 }
 
 /** Bytes that `infoSave` writes: addresses as offsets from where the plaintext lies. */
@@ -151,6 +166,7 @@ export function infoRestore(from: usize, base: usize): void {
   infoAllowAll = load<i32>(from, 56);
   infoCaps = base + load<u32>(from, 60);
   infoCapsLen = load<i32>(from, 64);
+  infoCapsInner = load<u32>(infoCaps);
   infoKey = base + load<u32>(from, 68);
   infoKeyType = load<u32>(from, 72);
   infoSecret = base + load<u32>(from, 76);
@@ -185,8 +201,8 @@ export function utimeNs(utime: u64): u64 {
   return (utime & 0xffffffff) * 1000000000 + (utime >> 32);
 }
 
-/** min(x, end) without a branch. */
+/** min(x, end) without a branch, for numbers below 2^63. */
 function clamp(x: u64, end: u64): u64 {
-  const over = 0 - (less64(end, x) as u64);
+  const over = (((end - x) as i64) >> 63) as u64;
   return x ^ ((x ^ end) & over);
 }

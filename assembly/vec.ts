@@ -20,17 +20,12 @@ export class Vec {
     return Vec.lookup(x, v128.load(order));
   }
 
-  /**
-   * The 16 bytes at p, which may be secret: see `word` in bytes.ts. 32 bytes are read, the first at
-   * p - 15 or later.
-   */
-  @inline static unaligned(p: usize): v128 {
-    const at = p & ~15;
-    const first = v128.add<i8>(v128.load(COUNT), i8x16.splat((p & 15) as i8));
+  /** 16 bytes of the 32 of `low` and `high`, from byte `at & 15` on. */
+  @inline static shifted(low: v128, high: v128, at: i32): v128 {
+    const first = v128.add<i8>(v128.load(COUNT), i8x16.splat((at & 15) as i8));
     // Indexes from 16 on give 0, which the relaxed instruction does not promise.
-    const low = i8x16.swizzle(v128.load(at), first);
-    const high = i8x16.swizzle(v128.load(at, 16), v128.sub<i8>(first, Vec.bytes(16)));
-    return v128.or(low, high);
+    const begin = i8x16.swizzle(low, first);
+    return v128.or(begin, i8x16.swizzle(high, v128.sub<i8>(first, Vec.bytes(16))));
   }
 
   /** n in every byte. */

@@ -40,13 +40,13 @@ export class Checker {
     this.#byName = new Map(module.functions.map((each) => [each.name, each]));
   }
 
-  /** Follows a function and all that it calls; its parameters are public. */
-  check(name: string): void {
+  /** Follows a function and all that it calls; parameters are public but those of these indexes. */
+  check(name: string, secret: readonly number[] = []): void {
     const called = this.#byName.get(name);
     if (called === undefined) throw new RangeError(`no function "${name}"`);
     this.#call(
       called,
-      Array.from({ length: called.params }, () => 0 as const),
+      Array.from({ length: called.params }, (_, i) => (secret.includes(i) ? 1 : 0)),
     );
   }
 
