@@ -45,11 +45,12 @@ import {
 } from './abi';
 import { aesWipe } from './aes';
 import { HOST, plain } from './arena';
-import { choose, isZero64, less32, notZero64, wipe, zeroSpare } from './bytes';
+import { choose, choose64, isZero64, less32, notZero64, wipe, zeroSpare } from './bytes';
 import { CBC_OPEN_LEN, cbcOpen, cbcPrepareOpen } from './cbc';
 import { ENVELOPE_LEN, ENVELOPE_MAGIC } from './cryptokey';
 import { plausibility } from './plausibility';
 import {
+  AUTHORIZE_LEN,
   bit,
   DECODE_SPARE,
   decodeAuthorize,
@@ -250,9 +251,16 @@ function openAuthorize(strict: i32): u64 {
     k256Decrypt(key, 0, sealed, sealedBytes, second);
     zeroSpare(second + sealedBytes - 24);
     failed |= bit(CHECK_AUTHORIZE_MAC, is256 & (ok ^ 1));
-    const take256 = canAes ? is256 : 1;
-    opened = choose(second + 16, out, take256);
-    n = choose(sealedBytes - 40, n, take256) as i32;
+    if (canAes) {
+      // What is decoded lies in one place, whichever cipher it is of.
+      for (let i = 0; i < AUTHORIZE_LEN; i += 8) {
+        store<u64>(out + i, choose64(load<u64>(second + 16 + i), load<u64>(out + i), is256));
+      }
+      n = choose(sealedBytes - 40, n, is256) as i32;
+    } else {
+      opened = second + 16;
+      n = sealedBytes - 40;
+    }
   }
   failed |= envelope(opened, n, CHECK_AUTHORIZE_ENVELOPE_SHORT, CHECK_AUTHORIZE_ENVELOPE_MAGIC);
   return failed | decodeAuthorize(opened, n, strict);

@@ -181,6 +181,8 @@ export function infoRestore(from: usize, base: usize): void {
 export let authorizeNonce: u64 = 0;
 export let authorizeHaveChallenge: i32 = 0;
 export let authorizePlusOne: u64 = 0;
+/** Bytes of it that are read, up to a multiple of 8. */
+export const AUTHORIZE_LEN: i32 = 32;
 
 /** Decodes a CephXAuthorize of n bytes at p (n + DECODE_SPARE readable); returns failed bits. */
 export function decodeAuthorize(p: usize, n: i32, strict: i32): u64 {
