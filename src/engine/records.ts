@@ -260,9 +260,12 @@ export class RecordWriter {
   #peer(first: number, { family, bytes }: Address): void {
     const length = family === 4 ? 4 : 16;
     if (bytes.length !== length) refusePeer(family, length, bytes.length);
-    this.#words[first] = family | 0;
-    const at = (first + 1) << 2;
-    for (let i = 0; i < length; i++) this.#bytes[at + i] = bytes[i] as number;
+    const words = this.#words;
+    words[first] = family | 0;
+    for (let i = 0; i < length; i += 4) {
+      words[first + 1 + (i >> 2)] =
+        bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
+    }
   }
 
   /** A check of an operation of an OSD; `kind` has the flags in its upper half. */
