@@ -70,8 +70,8 @@ export function bit(check: i32, failed: i32): u64 {
 
 /**
  * Decodes a ServiceTicketInfo of n bytes at p (envelope included) into the `info` variables and
- * returns the bits of the rules that failed. n may be secret, its limit `size` is not: p, a
- * multiple of 16, has size + DECODE_SPARE readable bytes.
+ * returns the bits of the rules that failed. n may be secret, its limit `size` is not. p, a
+ * multiple of 16, has size + DECODE_SPARE readable bytes, and those that `windowTake` asks for.
  */
 export function decodeTicketInfo(p: usize, size: i32, n: i32, strict: i32): u64 {
   const end = n as u64;
