@@ -1,10 +1,9 @@
 /**
- * The core with a note at every load, store, function and turn of a loop: what it touches in
- * memory, in order. Two runs with one trace took the same way and asked for the same lines of the
- * cache.
+ * The core with a note at every load, store, condition, function and turn of a loop: what it
+ * touches in memory and which way it takes, in order. Two runs with one trace took the same way and
+ * asked for the same lines of the cache.
  *
- * What it cannot see: a branch to code without any of these, copies and fills (one instruction with
- * addresses and a length), the values.
+ * What it cannot see: copies and fills (one instruction with addresses and a length), the values.
  */
 
 import binaryen from 'binaryen';
@@ -15,7 +14,7 @@ import { Verdict } from '../../src/engine/verdict.ts';
 import type { CoreExports } from '../../src/engine/wasm.ts';
 import { WorkBlock } from '../../src/engine/work.ts';
 
-/** Pairs of a place in the code and an address, or -1 where there is none. */
+/** Pairs of a place in the code and an address or the truth of a condition there, else -1. */
 export type Trace = Int32Array;
 
 const PASSES = ['log-execution', 'instrument-memory'];
@@ -33,6 +32,7 @@ export class TracedCore {
   constructor(bytes: Uint8Array) {
     const module = binaryen.readBinary(bytes);
     module.setFeatures(binaryen.Features.All);
+    noteConditions(module);
     module.runPasses(PASSES);
     const compiled = new WebAssembly.Module(module.emitBinary() as Uint8Array<ArrayBuffer>);
     module.dispose();
@@ -82,7 +82,12 @@ export class TracedCore {
   #hooks(module: WebAssembly.Module): WebAssembly.ModuleImports {
     const hooks: WebAssembly.ModuleImports = {};
     for (const { name } of WebAssembly.Module.imports(module)) {
-      if (name === 'log_execution') hooks[name] = (place: number) => this.#note(place, -1);
+      if (name === CONDITION) {
+        hooks[name] = (place: number, condition: number): number => {
+          this.#note(place, condition === 0 ? 0 : 1);
+          return condition;
+        };
+      } else if (name === 'log_execution') hooks[name] = (place: number) => this.#note(place, -1);
       else if (/^(load|store)_ptr$/.test(name)) {
         hooks[name] = (place: number, _: number, offset: number, pointer: number): number => {
           this.#note(place, pointer + offset);
@@ -93,6 +98,48 @@ export class TracedCore {
     return hooks;
   }
 }
+
+/** Shows the condition of every branch and select to an import, which gives it back. */
+function noteConditions(module: binaryen.Module): void {
+  const { i32 } = binaryen;
+  module.addFunctionImport(CONDITION, 'env', CONDITION, binaryen.createType([i32, i32]), i32);
+  // Below the places of the passes, which count up from 0.
+  let place = -2;
+  const noted = (condition: number): number =>
+    module.call(CONDITION, [module.i32.const(place--), condition], i32);
+  const walk = (expression: number): void => {
+    const info = binaryen.getExpressionInfo(expression) as unknown as Expression;
+    if (info.id === binaryen.ConstId) return;
+    for (const part of PARTS) {
+      for (const each of [info[part]].flat())
+        if (typeof each === 'number' && each !== 0) walk(each);
+    }
+    const { condition } = info;
+    if (typeof condition !== 'number' || condition === 0) return;
+    const kind = CONDITIONAL[info.id];
+    if (kind === undefined) throw new RangeError(`a condition in an expression of kind ${info.id}`);
+    kind.setCondition(expression, noted(condition));
+  };
+  for (let i = 0; i < module.getNumFunctions(); i++) {
+    const { body } = binaryen.getFunctionInfo(module.getFunctionByIndex(i));
+    if (body !== 0) walk(body);
+  }
+}
+
+/** Its types leave out the accessors of expressions. */
+type Conditional = { setCondition(expression: number, condition: number): void };
+const { If, Break, Select, Switch } = binaryen as unknown as Record<string, Conditional>;
+const CONDITIONAL: Readonly<Record<number, Conditional | undefined>> = {
+  ...{ [binaryen.IfId]: If, [binaryen.BreakId]: Break },
+  ...{ [binaryen.SelectId]: Select, [binaryen.SwitchId]: Switch },
+};
+type Expression = { readonly id: number } & Readonly<Record<string, unknown>>;
+const CONDITION = 'note_condition';
+/** Where an expression of any kind holds others. */
+const PARTS = [
+  ...['children', 'operands', 'condition', 'ifTrue', 'ifFalse', 'body', 'value', 'target'],
+  ...['left', 'right', 'ptr', 'dest', 'source', 'size', 'vec', 'shift', 'a', 'b', 'c', 'delta'],
+] as const;
 
 /** Where two traces part: the entry and what both have there; undefined if they do not. */
 export function parting(a: Trace, b: Trace): string | undefined {
