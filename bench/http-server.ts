@@ -14,6 +14,7 @@ import { Hono } from 'hono';
 import { randomSource } from '../src/cli/randomness.ts';
 import { createApp } from '../src/http/app.ts';
 import { type AppDeps, BODY_LIMITS } from '../src/http/deps.ts';
+import { makeDirect } from '../src/http/direct.ts';
 import { openFramesSocket } from '../src/http/framesocket.ts';
 import { listen } from '../src/http/listen.ts';
 import { StaticRing } from '../src/http/ring.ts';
@@ -47,7 +48,8 @@ async function main(folder: string): Promise<void> {
   const frames = `${folder}/frames.sock`;
   const options = { allowHosts: [] };
   const noop = await listen(bare.fetch.bind(bare), [tcp], options);
-  const open = await listen(app.fetch.bind(app), [tcp, { kind: 'unix', path: unix }], options);
+  const ways = { ...options, direct: makeDirect(deps) };
+  const open = await listen(app.fetch.bind(app), [tcp, { kind: 'unix', path: unix }], ways);
   await openFramesSocket(deps, frames);
   const hosts = [noop, open].map(([first]) => new URL(first!.name).host);
   const places: HttpPlaces = {

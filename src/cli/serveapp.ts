@@ -8,6 +8,7 @@ import type { Policy } from '../engine/types.ts';
 import { createApp } from '../http/app.ts';
 import type { TokenEntry } from '../http/callers.ts';
 import { type AppDeps, BODY_LIMITS } from '../http/deps.ts';
+import { makeDirect } from '../http/direct.ts';
 import { openFramesSocket } from '../http/framesocket.ts';
 import { type ListenAddress, listen, type OpenListener } from '../http/listen.ts';
 import type { RateLimit } from '../http/ratelimit.ts';
@@ -108,7 +109,8 @@ export async function serveApp(
 ): Promise<Serving & { readonly listeners: readonly OpenListener[] }> {
   const app = createApp(deps);
   const { allowHosts, listening, framesPath } = config;
-  const options = { tokens, allowHosts, tls, insecure: listening.insecure };
+  const direct = makeDirect(deps);
+  const options = { tokens, allowHosts, tls, direct, insecure: listening.insecure };
   const open = await listen(app.fetch.bind(app), inOrder(config.addresses), options);
   const names = open.map(({ name }) => name);
   if (framesPath === undefined) return { listeners: open, names, framesName: undefined };

@@ -2,23 +2,22 @@
  * The sidecar as a Hono app: a thin skin over the engine. No state of its own; the server gives
  * each request's listener (which decides the caller's rights) in the bindings.
  *
- *   foreign? (callers.ts) -> caller -> too often? (ratelimit.ts) -> route: read body, decide,
- * answer
+ *   foreign? (callers.ts) -> caller, too often? (admission.ts) -> route: read body, decide, answer
  */
 
 import { type Context, Hono } from 'hono';
-import { StoreError } from '../errors.ts';
 import { REQUEST_ID_HEADER, requestIdOf } from '../observe/requestid.ts';
-import { callerOf, type Listener, refuseForeign } from './callers.ts';
+import { admit, problemOf } from './admission.ts';
+import { refuseForeign } from './callers.ts';
 import { cephxHelloRoute, cephxRequestRoute } from './cephx.ts';
-import { checkRoute, releaseRoute } from './check.ts';
+import { checkByUrlRoute, releaseRoute } from './check.ts';
 import { checksRoute } from './checks.ts';
 import type { AppDeps, AppEnv, Bindings } from './deps.ts';
 import { framesRoute } from './frames.ts';
 import { headersOf } from './headers.ts';
+import { byHono } from './jsonroute.ts';
 import { livezRoute, metricsRoute, openApiRoute, readyzRoute, versionRoute } from './operations.ts';
 import { Problem, type ProblemCode } from './problem.ts';
-import { rateKey } from './ratelimit.ts';
 import { complete, type Reply } from './reply.ts';
 import { signRoute, signVerifyRoute } from './sign.ts';
 import { verifyRoute } from './verify.ts';
@@ -78,16 +77,12 @@ async function serve(c: Context<AppEnv>, deps: AppDeps, place: Place): Promise<R
     refuseForeign(headers, listener);
     c.set('headers', headers);
     if (route === undefined) throw unknown(place);
-    if (place.ofCaller) {
-      const { id, rights } = callerOf(headers, listener);
-      refuseHaste(deps, id, listener);
-      c.set('caller', { id, rights, requestId });
-    }
+    if (place.ofCaller) c.set('caller', admit(deps, headers, listener, requestId));
     answer = await route(c, deps);
   } catch (error) {
     const found = problemOf(error, deps, requestId);
     problem = found.code;
-    answer = found.toResponse();
+    answer = found.toReply();
   }
   const response = complete(answer, deps, requestId);
   deps.observe?.request({
@@ -112,8 +107,8 @@ const PUBLIC_ROUTES: Readonly<Record<string, Routes>> = {
 
 /** Routes that need a caller. */
 const CALLER_ROUTES: Readonly<Record<string, Routes>> = {
-  '/v1/verify': { POST: verifyRoute },
-  '/v1/check': { POST: checkRoute },
+  '/v1/verify': { POST: byHono(verifyRoute) },
+  '/v1/check': { POST: checkByUrlRoute },
   '/v1/checks': { POST: checksRoute },
   '/v1/sessions/:handle/release': { POST: releaseRoute },
   '/v1/sign': { POST: signRoute },
@@ -122,15 +117,6 @@ const CALLER_ROUTES: Readonly<Record<string, Routes>> = {
   '/v1/cephx/request': { POST: cephxRequestRoute },
 };
 
-function refuseHaste({ state, clock }: AppDeps, caller: string, listener: Listener): void {
-  if (state.rates.limit === undefined) return;
-  const remote = listener.kind === 'tcp' ? listener.remote : undefined;
-  const seconds = state.rates.take(rateKey(caller, remote), clock());
-  if (seconds === 0) return;
-  const headers = { 'retry-after': `${seconds}` };
-  throw new Problem('rate.limited', 'this caller asks more often than it may', headers);
-}
-
 /** No such place, or no such method there. */
 function unknown({ routes }: Place): Problem {
   if (routes === undefined) return new Problem('route.unknown', 'no such route');
@@ -138,18 +124,6 @@ function unknown({ routes }: Place): Problem {
   const allow = methods.flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
   const headers = { allow: allow.join(', ') };
   return new Problem('method.not_allowed', 'this route does not know the method', headers);
-}
-
-function problemOf(error: unknown, deps: AppDeps, requestId: string): Problem {
-  if (error instanceof Problem) return error;
-  if (error instanceof StoreError) {
-    deps.log({ level: 'error', event: 'store', request_id: requestId, message: error.message });
-    return new Problem('store.unavailable', 'the store did not answer as it should');
-  }
-  // The message stays here: it may speak of our files and state.
-  const { name, message } = error instanceof Error ? error : { name: 'unknown', message: '' };
-  deps.log({ level: 'error', event: 'error', request_id: requestId, name, message });
-  return new Problem('internal', 'the request could not be processed');
 }
 
 const NOWHERE: Place = { path: 'unmatched', routes: undefined, ofCaller: false };

@@ -36,7 +36,11 @@ export type ShapeOf<S extends Shape> = { readonly [K in keyof S]: ReturnType<S[K
  */
 export async function readBody<T>(from: Sent, field: Field<T>, limits: BodyLimits): Promise<T> {
   requireJson(from.headers ?? from.raw.headers);
-  const bytes = await readBytes(from, limits);
+  return parseBody(await readBytes(from, limits), field);
+}
+
+/** The same of a body that is there. */
+export function parseBody<T>(bytes: Uint8Array, field: Field<T>): T {
   let text: string;
   let value: unknown;
   try {
@@ -226,7 +230,8 @@ export function wrongValue(at: string, expected: string, got?: string): Problem 
   return new Problem('field.value', `${named(at)} ${state}: expected ${expected}`);
 }
 
-function requireJson(headers: HeaderLookup): void {
+/** Throws Problem `body.content_type` for a body that does not say that it is JSON. */
+export function requireJson(headers: HeaderLookup): void {
   const type = headers.get('content-type') ?? '';
   if (
     type !== 'application/json' &&

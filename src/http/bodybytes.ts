@@ -31,7 +31,11 @@ export function sent(c: Context<AppEnv>): Sent {
 
 /** All bytes of the body. Throws Problem `body.too_large`, `body.timeout`, `body.incomplete`. */
 export async function readBytes(from: Sent, limits: BodyLimits): Promise<Uint8Array> {
-  const pieces = await readPieces(from, limits);
+  return together(await readPieces(from, limits));
+}
+
+/** The pieces as one, without a copy where it is one. */
+export function together(pieces: readonly Uint8Array[]): Uint8Array {
   if (pieces.length === 1) return pieces[0]!;
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   return joined(pieces, new Uint8Array(length));
@@ -53,8 +57,11 @@ export async function readPieces(
   limits: BodyLimits,
 ): Promise<Uint8Array[]> {
   const declared = headers.get('content-length');
-  if (declared !== null && Number(declared) > limits.lenMax) throw tooLarge(limits);
-  return incoming === undefined ? readWeb(raw, limits, declared) : receive(incoming, limits);
+  if (incoming === undefined) {
+    refuseLong(declared, limits);
+    return readWeb(raw, limits, declared);
+  }
+  return new Promise((resolve, reject) => receive(incoming, declared, limits, resolve, reject));
 }
 
 function readWeb(
@@ -96,38 +103,50 @@ async function collect(request: Request, limits: BodyLimits): Promise<Uint8Array
   return chunks;
 }
 
-/** Node's stream, chunk by chunk; what comes after a refusal is left to the server to drain. */
-function receive(incoming: IncomingMessage, limits: BodyLimits): Promise<Uint8Array[]> {
-  return new Promise((resolve, reject) => {
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    let settled = false;
-    const refuse = (why: Problem): void => {
-      if (settled) return;
-      settled = true;
-      DEADLINES.remove(deadline);
-      incoming.off('data', onData);
-      reject(why);
-    };
-    const onData = (chunk: Uint8Array): void => {
-      length += chunk.length;
-      chunks.push(chunk);
-      if (length > limits.lenMax) refuse(tooLarge(limits));
-    };
-    const onEnd = (): void => {
-      if (settled) return;
-      settled = true;
-      DEADLINES.remove(deadline);
-      resolve(chunks);
-    };
-    // Without an end before it: the client has gone.
-    const onClose = (): void => {
-      if (!settled) refuse(incomplete());
-    };
-    const deadline = DEADLINES.add(limits.timeoutMs, () => refuse(timedOut(limits)));
-    incoming.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
-    if (incoming.destroyed && !incoming.readableEnded) onClose();
-  });
+/**
+ * Node's stream, chunk by chunk; what comes after a refusal is left to the server to drain. Throws
+ * Problem `body.too_large` for a body that says so; else one of the two is called, once.
+ */
+export function receive(
+  incoming: IncomingMessage,
+  declared: string | null,
+  limits: BodyLimits,
+  whole: (pieces: Uint8Array[]) => void,
+  failed: (why: Problem) => void,
+): void {
+  refuseLong(declared, limits);
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  let settled = false;
+  const refuse = (why: Problem): void => {
+    if (settled) return;
+    settled = true;
+    DEADLINES.remove(deadline);
+    incoming.off('data', onData);
+    failed(why);
+  };
+  const onData = (chunk: Uint8Array): void => {
+    length += chunk.length;
+    chunks.push(chunk);
+    if (length > limits.lenMax) refuse(tooLarge(limits));
+  };
+  const onEnd = (): void => {
+    if (settled) return;
+    settled = true;
+    DEADLINES.remove(deadline);
+    whole(chunks);
+  };
+  // Without an end before it: the client has gone.
+  const onClose = (): void => {
+    if (!settled) refuse(incomplete());
+  };
+  const deadline = DEADLINES.add(limits.timeoutMs, () => refuse(timedOut(limits)));
+  incoming.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
+  if (incoming.destroyed && !incoming.readableEnded) onClose();
+}
+
+function refuseLong(declared: string | null, limits: BodyLimits): void {
+  if (declared !== null && Number(declared) > limits.lenMax) throw tooLarge(limits);
 }
 
 function timedOut(limits: BodyLimits): Problem {

@@ -33,6 +33,7 @@ import {
   readOp,
   type Service,
 } from './fields.ts';
+import type { JsonRoute } from './jsonroute.ts';
 import { Problem } from './problem.ts';
 import { ERRNO_CHECK } from './reasons.ts';
 import type { Reply } from './reply.ts';
@@ -69,24 +70,58 @@ export const checkRequest: Field<CheckBody> = described(() => checkSchema(SHAPE)
 /** What is asked, of whatever subject. */
 type Asked = Omit<CheckRequest, 'handle' | 'tail'>;
 
-export async function checkRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Reply> {
+/** Without `explain`, which is asked for in the URL. */
+export const checkRoute: JsonRoute = {
+  field: checkRequest,
+  decide(request: CheckBody, caller, deps) {
+    return checkOne(deps, caller, request, false);
+  },
+};
+
+/** With what the URL asks for. */
+export async function checkByUrlRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Reply> {
   const caller = c.get('caller');
   const explain = readExplain(c.req.raw.url);
   if (explain) requireRight(caller, 'explain', '"explain=true"');
   const request = await readBody(sent(c), checkRequest, deps.body);
-  const call = 'check';
-  const { service, op, min_snapshot: least } = request;
-  if (least === undefined ? deniesAll(deps) : await tooOld(deps, least)) {
-    const refused = { call, caller, service: service.name, check: STALE_CHECK, op };
-    return answer(deps, denial('store.stale', ERRNO_CHECK), refused);
-  }
-  const named = request.entity !== undefined;
-  const entities = named ? await readEntities(deps, caller, [request]) : undefined;
+  return await checkOne(deps, caller, request, explain);
+}
+
+function checkOne(
+  deps: AppDeps,
+  caller: Caller,
+  request: CheckBody,
+  explain: boolean,
+): Reply | Promise<Reply> {
+  const { entity, min_snapshot: least } = request;
+  const answered = (old: boolean, entities?: EntitySnapshot): Reply =>
+    old ? refused(deps, caller, request) : answerCheck(deps, caller, request, explain, entities);
+  if (least === undefined && entity === undefined) return answered(deniesAll(deps));
+  return tooOld(deps, least).then(async (old) =>
+    old || entity === undefined
+      ? answered(old)
+      : answered(false, await readEntities(deps, caller, [request])),
+  );
+}
+
+function refused(deps: AppDeps, caller: Caller, { service, op }: CheckBody): Reply {
+  const context = { call: CALL, caller, service: service.name, check: STALE_CHECK, op };
+  return answer(deps, denial('store.stale', ERRNO_CHECK), context);
+}
+
+function answerCheck(
+  deps: AppDeps,
+  caller: Caller,
+  request: CheckBody,
+  explain: boolean,
+  entities: EntitySnapshot | undefined,
+): Reply {
+  const { service, op } = request;
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);
   const outcome = decideCheck(deps, caller, request, { explain, nowNs, entities });
   const { check, verdict } = outcome;
-  const context = { call, caller, service: service.name, check, verdict, op };
+  const context = { call: CALL, caller, service: service.name, check, verdict, op };
   return answer(deps, outcome.decision, context, entities?.snapshot);
 }
 
@@ -301,3 +336,5 @@ export function readExplain(url: string): boolean {
   }
   return explain;
 }
+
+const CALL = 'check';

@@ -9,11 +9,14 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 export type HeaderLookup = Pick<Headers, 'get' | 'has'>;
 
 export function headersOf(request: Request, incoming: IncomingMessage | undefined): HeaderLookup {
-  if (incoming === undefined) return request.headers;
-  const { headers, rawHeaders } = incoming;
+  return (incoming && plainHeaders(incoming)) ?? request.headers;
+}
+
+/** Those of Node; undefined where a name came twice. */
+export function plainHeaders({ headers, rawHeaders }: IncomingMessage): HeaderLookup | undefined {
   // Of what came twice Node keeps the first, or joins them: then all are looked at.
   const once = 2 * Object.keys(headers).length === rawHeaders.length;
-  return once ? new NodeHeaders(headers) : request.headers;
+  return once ? new NodeHeaders(headers) : undefined;
 }
 
 class NodeHeaders implements HeaderLookup {

@@ -11,6 +11,7 @@ export {
   type LogRecord,
   type SecretRing,
 } from './deps.ts';
+export { type Direct, makeDirect } from './direct.ts';
 export { type ListenAddress, listen, type OpenListener, parseListen } from './listen.ts';
 export { VERSION } from './operations.ts';
 export { REASON_MESSAGES, REASONS_VERSION } from './reasons.ts';

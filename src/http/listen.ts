@@ -10,8 +10,15 @@ import { connect } from 'node:net';
 import process from 'node:process';
 import { ListenError } from '../errors.ts';
 import type { Listener, TokenEntry } from './callers.ts';
+import type { Direct } from './direct.ts';
 import { codeOf } from './files.ts';
-import { type Connection, type Handler, openServer } from './servers.ts';
+import {
+  type Connection,
+  type Handler,
+  type Opened,
+  openServer,
+  type ShortWay,
+} from './servers.ts';
 import type { TlsSource } from './tls.ts';
 
 /** Where to listen. */
@@ -37,6 +44,8 @@ export interface ListenOptions {
   readonly allowHosts: readonly string[];
   /** TCP listeners speak TLS; with a CA for clients, what these prove counts, and no token. */
   readonly tls?: TlsSource | undefined;
+  /** The short way to the same app (makeDirect), taken on Node. */
+  readonly direct?: Direct | undefined;
   /** Addresses that are not loopback are served even without TLS or without proof. */
   readonly insecure?: boolean;
 }
@@ -72,7 +81,7 @@ export async function listen(
     for (const address of addresses) {
       open.push(
         await (address.kind === 'unix'
-          ? openUnix(fetch, address)
+          ? openUnix(fetch, address, options)
           : openTcp(fetch, address, options)),
       );
     }
@@ -89,7 +98,7 @@ async function openTcp(
   options: ListenOptions,
 ): Promise<OpenListener> {
   const { host, port } = address;
-  const { tls, tokens } = options;
+  const { tls, tokens, direct } = options;
   const shown = host.includes(':') ? `[${host}]` : host;
   if (!/^(?:localhost|127(?:\.[0-9]{1,3}){3}|::1)$/.test(host) && options.insecure !== true) {
     const proved = tokens !== undefined || tls?.asksForCertificates === true;
@@ -108,14 +117,20 @@ async function openTcp(
       ? { kind: 'tcp', hosts, remote, holder: () => certificate && tls.entryOf(certificate) }
       : { kind: 'tcp', hosts, remote, tokens };
   const listeners = new WeakMap<Connection, Listener>();
-  const opened = await openServer(
-    (request, connection, incoming) => {
-      const listener = listeners.get(connection) ?? listenerOf(connection);
+  const listenerAt = (connection: Connection): Listener => {
+    let listener = listeners.get(connection);
+    if (listener === undefined) {
+      listener = listenerOf(connection);
       listeners.set(connection, listener);
-      return fetch(request, { listener, incoming });
-    },
+    }
+    return listener;
+  };
+  const opened = await openServer(
+    (request, connection, incoming) =>
+      fetch(request, { listener: listenerAt(connection), incoming }),
     { host, port },
     tls,
+    direct && ((incoming, outgoing, at) => direct(incoming, outgoing, listenerAt(at))),
   ).catch((error: unknown) => {
     throw listenError(error, `tcp:${shown}:${port}`);
   });
@@ -133,10 +148,14 @@ async function openTcp(
 async function openUnix(
   fetch: Fetch,
   { path, onlyOwner = false }: ListenAddress & { kind: 'unix' },
+  { direct }: ListenOptions,
 ): Promise<OpenListener> {
   const listener: Listener = { kind: 'unix' };
   const handler: Handler = (request, _, incoming) => fetch(request, { listener, incoming });
-  const opened = await bindUnix(path, () => openServer(handler, { path }), onlyOwner);
+  const short: ShortWay | undefined =
+    direct && ((incoming, outgoing) => direct(incoming, outgoing, listener));
+  const open = (): Promise<Opened> => openServer(handler, { path }, undefined, short);
+  const opened = await bindUnix(path, open, onlyOwner);
   return { name: `unix:${path}`, close: opened.close };
 }
 

@@ -3,6 +3,8 @@
  * this way: a denial is 200.
  */
 
+import type { Reply } from './reply.ts';
+
 /** Status by code; the closed list of everything that is not a decision. */
 export const PROBLEM_STATUS = {
   'body.not_json': 400,
@@ -51,6 +53,11 @@ export class Problem extends Error {
 
   /** The document as a response. */
   toResponse(): Response {
+    const { status, type, body } = this.toReply();
+    return new Response(body, { status, headers: { ...this.headers, 'content-type': type } });
+  }
+
+  toReply(): Reply & { readonly status: number } {
     const status = PROBLEM_STATUS[this.code];
     const document = {
       type: 'about:blank',
@@ -59,8 +66,8 @@ export class Problem extends Error {
       code: this.code,
       detail: this.message,
     };
-    const headers = { ...this.headers, 'content-type': 'application/problem+json' };
-    return new Response(JSON.stringify(document), { status, headers });
+    const { headers } = this;
+    return { status, headers, type: 'application/problem+json', body: JSON.stringify(document) };
   }
 }
 

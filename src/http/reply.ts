@@ -7,8 +7,11 @@
 import { REQUEST_ID_HEADER } from '../observe/requestid.ts';
 import type { AppDeps } from './deps.ts';
 
-/** A 200 that nothing has to be added to but what every answer has. */
+/** An answer that nothing has to be added to but what every answer has. */
 export interface Reply {
+  /** Without it 200. */
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
   /** Content type. */
   readonly type: string;
   readonly body: string | Uint8Array<ArrayBuffer>;
@@ -20,21 +23,32 @@ export function complete(
   { state }: Pick<AppDeps, 'state'>,
   requestId: string,
 ): Response {
-  if ('status' in given) return completed(given, state.draining, requestId);
+  if ('ok' in given) return completed(given, state.draining, requestId);
+  const { status = 200, body } = given;
+  return new Response(body, { status, headers: headersOfReply(given, state.draining, requestId) });
+}
+
+/** All headers of a reply but its length, names in lower case. */
+export function headersOfReply(
+  { type, headers: own }: Reply,
+  draining: boolean,
+  requestId: string,
+): Record<string, string> {
+  // Answers are about secrets: nobody keeps them, nobody guesses what they are.
   const headers: Record<string, string> = {
-    'content-type': given.type,
+    'content-type': type,
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     [REQUEST_ID_HEADER]: requestId,
   };
+  if (own !== undefined) Object.assign(headers, own);
   // So that connections that are kept alive do not outlast us.
-  if (state.draining) headers.connection = 'close';
-  return new Response(given.body, { headers });
+  if (draining) headers.connection = 'close';
+  return headers;
 }
 
 function completed(response: Response, draining: boolean, requestId: string): Response {
   const { headers } = response;
-  // Answers are about secrets: nobody keeps them, nobody guesses what they are.
   headers.set('cache-control', 'no-store');
   headers.set('x-content-type-options', 'nosniff');
   headers.set(REQUEST_ID_HEADER, requestId);

@@ -5,7 +5,13 @@
 
 import type { X509Certificate } from 'node:crypto';
 import * as fs from 'node:fs';
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -22,6 +28,13 @@ export type Handler = (
   incoming?: IncomingMessage,
 ) => Response | Promise<Response>;
 
+/** Answers a request as Node has it and says true, or leaves it to the handler. */
+export type ShortWay = (
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  connection: Connection,
+) => boolean;
+
 /** One object for all requests of a connection, except on Deno, which does not tell them apart. */
 export interface Connection {
   /** Address of the other end; undefined on a unix socket. */
@@ -36,26 +49,49 @@ export interface Opened {
   close(timeoutMs: number): Promise<void>;
 }
 
-/** Binds before it returns; the promise only waits for the event. */
-export function openServer(handler: Handler, place: Place, tls?: TlsSource): Promise<Opened> {
+/**
+ * Binds before it returns; the promise only waits for the event.
+ *
+ * @param short asked first, where the server is Node's
+ */
+export function openServer(
+  handler: Handler,
+  place: Place,
+  tls?: TlsSource,
+  short?: ShortWay,
+): Promise<Opened> {
   const deno = (globalThis as { Deno?: DenoServe }).Deno;
-  return deno === undefined ? openNode(handler, place, tls) : openDeno(deno, handler, place, tls);
+  return deno === undefined
+    ? openNode(handler, place, tls, short)
+    : openDeno(deno, handler, place, tls);
 }
 
-function openNode(handler: Handler, place: Place, tls: TlsSource | undefined): Promise<Opened> {
+function openNode(
+  handler: Handler,
+  place: Place,
+  tls: TlsSource | undefined,
+  short: ShortWay | undefined,
+): Promise<Opened> {
   const connections = new WeakMap<Socket, Connection>();
+  const connectionAt = ({ socket }: IncomingMessage): Connection => {
+    let connection = connections.get(socket);
+    if (connection === undefined) {
+      connection = connectionOf(socket);
+      connections.set(socket, connection);
+    }
+    return connection;
+  };
   const listener = getRequestListener(
     (request, { incoming }) => {
       const message = incoming as IncomingMessage;
-      const { socket } = message;
-      const connection = connections.get(socket) ?? connectionOf(socket);
-      connections.set(socket, connection);
-      return handler(request, connection, message);
+      return handler(request, connectionAt(message), message);
     },
     // It would read 64 MiB of a body that was refused.
     { autoCleanupIncoming: false },
   );
-  const turns = inTurn(listener);
+  const turns = inTurn((incoming, outgoing) => {
+    if (short?.(incoming, outgoing, connectionAt(incoming)) !== true) listener(incoming, outgoing);
+  });
   const server = tls === undefined ? createServer(SERVER_LIMITS, turns) : openTls(tls, turns);
   return new Promise((resolve, reject) => {
     server.once('error', reject);

@@ -7,26 +7,14 @@
  * challenge, or whose receipt says that it did. A caller with only `verify` gets a bare verdict.
  */
 
-import type { Context } from 'hono';
 import { AUTHORIZER_LEN_MAX, INFO_CAPS_DECODED, INFO_CAPS_PRESENT } from '../../assembly/abi.ts';
 import { formatEntityName } from '../cephx/protocol.ts';
 import type { Verdict } from '../engine/verdict.ts';
-import {
-  base64,
-  type Field,
-  flag,
-  object,
-  optional,
-  readBody,
-  type ShapeOf,
-  text,
-  u64,
-} from './body.ts';
-import { sent } from './bodybytes.ts';
+import { base64, type Field, flag, object, optional, type ShapeOf, text, u64 } from './body.ts';
 import { type Caller, requireRight } from './callers.ts';
 import { encodeBase64, formatUtime } from './codec.ts';
 import { answer, type Decision, denial, reasonOf } from './decision.ts';
-import type { AppDeps, AppEnv } from './deps.ts';
+import type { AppDeps } from './deps.ts';
 import { peer, service } from './fields.ts';
 import {
   bindingOf,
@@ -35,6 +23,7 @@ import {
   type FreshnessRequest,
   freshnessOf,
 } from './freshness.ts';
+import type { JsonRoute } from './jsonroute.ts';
 import { ERRNO_VERIFY } from './reasons.ts';
 import type { Reply } from './reply.ts';
 import { deniesAll, STALE_CHECK, tooOld } from './staleness.ts';
@@ -60,31 +49,51 @@ const readRequest = object(SHAPE);
 /** What a request may hold. */
 export const verifyRequest: Field<unknown> = readRequest;
 
-export async function verifyRoute(c: Context<AppEnv>, deps: AppDeps): Promise<Reply> {
-  const request = await readBody(sent(c), readRequest, deps.body);
-  const caller = c.get('caller');
-  requireRight(caller, 'verify', 'this call');
-  if (request.secure === true) requireRight(caller, 'accept', '"secure": true');
-  const call = 'verify';
-  const { authorizer, service, min_snapshot: least } = request;
-  const refused = (code: 'limit.exceeded' | 'store.stale', check: string): Reply =>
-    answer(deps, denial(code, ERRNO_VERIFY), { call, caller, service: service.name, check });
-  if (authorizer.length > AUTHORIZER_LEN_MAX) return refused('limit.exceeded', 'limit');
-  if (least === undefined ? deniesAll(deps) : await tooOld(deps, least)) {
-    return refused('store.stale', STALE_CHECK);
-  }
+export const verifyRoute: JsonRoute = {
+  field: readRequest,
+  decide(request: Request, caller, deps) {
+    requireRight(caller, 'verify', 'this call');
+    if (request.secure === true) requireRight(caller, 'accept', '"secure": true');
+    const { authorizer, min_snapshot: least } = request;
+    if (authorizer.length > AUTHORIZER_LEN_MAX) {
+      return refused(deps, caller, request, 'limit.exceeded', 'limit');
+    }
+    const verified = (old: boolean): Reply | Promise<Reply> =>
+      old
+        ? refused(deps, caller, request, 'store.stale', STALE_CHECK)
+        : verify(deps, caller, request);
+    return least === undefined ? verified(deniesAll(deps)) : tooOld(deps, least).then(verified);
+  },
+};
+
+function refused(
+  deps: AppDeps,
+  caller: Caller,
+  { service }: Request,
+  code: 'limit.exceeded' | 'store.stale',
+  check: string,
+): Reply {
+  const context = { call: CALL, caller, service: service.name, check };
+  return answer(deps, denial(code, ERRNO_VERIFY), context);
+}
+
+function verify(deps: AppDeps, caller: Caller, request: Request): Reply | Promise<Reply> {
+  const { authorizer, service } = request;
   const nowNs = deps.clock();
   deps.ring.advance(nowNs);
   const freshness = freshnessOf(deps, caller, service.id, request, nowNs);
-  let verdict = judge(deps, caller, request, freshness, nowNs);
-  if (verdict.reason === SECRET_UNKNOWN && (await deps.ring.catchUp?.(authorizer))) {
-    verdict = judge(deps, caller, request, freshness, nowNs);
-  }
-  const decision = decide(deps, caller, request, freshness, verdict, nowNs);
-  const byToken = freshness.kind === 'refused' && verdict.reason === CHALLENGE_REQUIRED;
-  const check = byToken ? `sidecar.${freshness.why}` : verdict.check;
-  const context = { call, caller, service: service.name, check, verdict, authorizer };
-  return answer(deps, decision, context);
+  const judged = (): Verdict => judge(deps, caller, request, freshness, nowNs);
+  const answered = (verdict: Verdict): Reply => {
+    const decision = decide(deps, caller, request, freshness, verdict, nowNs);
+    const byToken = freshness.kind === 'refused' && verdict.reason === CHALLENGE_REQUIRED;
+    const check = byToken ? `sidecar.${freshness.why}` : verdict.check;
+    const context = { call: CALL, caller, service: service.name, check, verdict, authorizer };
+    return answer(deps, decision, context);
+  };
+  const verdict = judged();
+  const caughtUp = verdict.reason === SECRET_UNKNOWN && deps.ring.catchUp?.(authorizer);
+  if (caughtUp === false || caughtUp === undefined) return answered(verdict);
+  return caughtUp.then((isNewer) => answered(isNewer ? judged() : verdict));
 }
 
 function judge(
@@ -211,6 +220,7 @@ export function receiptOf(
   return makeReceipt(deps.engine, deps.state.keys, binding, { mode: freshness.mode, answeredNs });
 }
 
+const CALL = 'verify';
 const CHALLENGE_REQUIRED = 'authorizer.challenge_required';
 const SECRET_UNKNOWN = 'authorizer.secret_unknown';
 const FRESHNESS_NAMES: Readonly<Record<Freshness['kind'], string>> = {

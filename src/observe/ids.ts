@@ -28,4 +28,4 @@ export class Ids {
 }
 
 const ID_LEN = 12;
-const SUPPLY = 128;
+const SUPPLY = 1024;
