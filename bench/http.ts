@@ -1,12 +1,14 @@
 /**
  * What HTTP costs beside the work itself: CPU time of the server's process for each item, asked
- * for before and after each slice of load. On Node, and on Deno where it is installed.
+ * for before and after each slice of load. On Node, and on Deno where it is installed, with the
+ * environment that the unit of `cephgate systemd` sets.
  */
 
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { MALLOC_ENVIRONMENT } from '../src/cli/malloc.ts';
 import { type Ratio, withGoal } from './goals.ts';
 import { HTTP_CORPUS, httpCorpus, ROUTE_NOOP, verifyRecords } from './http-items.ts';
 import { framesLoad, httpLoad, type Load, postOf, type Target } from './http-load.ts';
@@ -38,7 +40,7 @@ interface Runtime {
 
 async function onRuntime(bench: Bench, { name, program, args }: Runtime): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'cephgate-http-'));
-  const remote = new Remote(program, [...args, folder]);
+  const remote = new Remote(program, [...args, folder], MALLOC_ENVIRONMENT);
   try {
     const places = JSON.parse(await remote.ask('places')) as HttpPlaces;
     const cases = await casesOf(remote, places, bench.smoke);
@@ -142,7 +144,7 @@ const CONNECTIONS = 16;
 /** Least requests in a slice; of those that hold a thousand items, one in so many. */
 const REQUESTS = 1_000;
 const SMOKE_REQUESTS = 20;
-const REQUESTS_PER_BATCH = 200;
+const REQUESTS_PER_BATCH = 40;
 const CAPS = 'allow rw pool=liverpool namespace=ns1, allow r pool=other';
 const CHECKED = { service: 'osd', caps: CAPS };
 const NOOP = 'a route that does nothing';

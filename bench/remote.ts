@@ -4,6 +4,7 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import process from 'node:process';
 import { createInterface, type Interface } from 'node:readline';
 import type { SlicedCase } from './measure.ts';
 
@@ -15,9 +16,11 @@ export class Remote {
   #answer: ((line: string | undefined) => void) | undefined;
   #ended = false;
 
-  constructor(command: string, args: readonly string[]) {
+  /** @param more to the environment of the process */
+  constructor(command: string, args: readonly string[], more: NodeJS.ProcessEnv = {}) {
     this.#command = command;
-    this.#child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    const env = { ...process.env, ...more };
+    this.#child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env });
     this.#lines = createInterface({ input: this.#child.stdout! });
     this.#lines.on('line', (line) => this.#take(line));
     this.#child.on('error', () => this.#end());

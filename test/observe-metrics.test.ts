@@ -1,6 +1,7 @@
 /** GET /metrics: who may read it, and that it counts what was asked and nothing that has a name. */
 
 import { describe, expect, it } from 'vitest';
+import { ENTITY_TYPE_MDS, ENTITY_TYPE_OSD } from '../assembly/abi.ts';
 import type { Listener } from '../src/http/callers.ts';
 import { parseTokens } from '../src/http/callers.ts';
 import { SidecarObserver } from '../src/observe/index.ts';
@@ -70,6 +71,25 @@ describe('the counters', () => {
     expect(decisions('denied', 'caps.no_matching_grant')).toBe(1);
     expect(decisions('denied', 'authorizer.challenge_required')).toBe(1);
     expect(seen.get('cephgate_http_requests_total{route="/v1/frames",status="200"}')).toBe(3);
+  });
+
+  it('count frames by service, in whatever order they come', async () => {
+    const { kit, metrics } = await watched();
+    const tickets = [ENTITY_TYPE_OSD, ENTITY_TYPE_MDS].map((service) => osdTicket({ service }));
+    const order = [0, 0, 1, 0, 1, 1, 1, 0];
+    const records = frames((writer) => {
+      for (const [tag, n] of order.entries()) {
+        const service = n === 0 ? ENTITY_TYPE_OSD : ENTITY_TYPE_MDS;
+        writer.verify({ service, authorizer: tickets[n]!.authorizer(), peer: PEER }, tag);
+      }
+    });
+    expect((await postFrames(kit, records, TCP)).status).toBe(200);
+    const seen = await metrics();
+    const allowed = (service: string): number | undefined =>
+      seen.get(
+        `cephgate_decisions_total{call="frames",service="${service}",decision="allowed",reason="ok"}`,
+      );
+    expect([allowed('osd'), allowed('mds')]).toEqual([4, 4]);
   });
 });
 

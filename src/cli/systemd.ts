@@ -7,6 +7,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { ConfigError } from '../errors.ts';
 import { EXIT_YES, type Io } from './io.ts';
+import { MALLOC_ENVIRONMENT } from './malloc.ts';
 import { formatOptions, type Option, parseFlags, refuseWords } from './options.ts';
 
 export async function systemdCommand(argv: readonly string[], io: Io): Promise<number> {
@@ -47,8 +48,16 @@ export function systemdUnit(command: readonly string[], options: UnitOptions): s
       : `Group=${options.group}`;
   // Below a home the program could not be started, were homes hidden from it.
   const atHome = command.some((word) => /^\/(?:home|root|run\/user)\//.test(word));
-  const parts = { EXEC: words.join(' '), GROUP: group, HOME: atHome ? 'read-only' : 'yes' };
-  return UNIT.replaceAll(/@(EXEC|GROUP|HOME)@/g, (_, name: keyof typeof parts) => parts[name]);
+  const parts = {
+    EXEC: words.join(' '),
+    GROUP: group,
+    HOME: atHome ? 'read-only' : 'yes',
+    MALLOC: Object.entries(MALLOC_ENVIRONMENT)
+      .map(([name, value]) => `${name}=${value}`)
+      .join(' '),
+  };
+  const places = /@(EXEC|GROUP|HOME|MALLOC)@/g;
+  return UNIT.replaceAll(places, (_, name: keyof typeof parts) => parts[name]);
 }
 
 function commandLine(): string[] {
@@ -104,6 +113,9 @@ LimitCORE=0
 MemorySwapMax=0
 Environment=NODE_OPTIONS=
 UnsetEnvironment=NODE_DEBUG SSLKEYLOGFILE
+
+# Memory of one body serves the next.
+Environment=@MALLOC@
 
 NoNewPrivileges=yes
 CapabilityBoundingSet=

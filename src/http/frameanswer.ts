@@ -42,11 +42,11 @@ export function answerOf(
   const answer = new Answer(call, bytes, carried);
   let record = 0;
   let verdict = 0;
-  for (const [index, each] of prepared.entries()) {
+  for (let index = 0; index < prepared.length; index++) {
     // Were a record left without its verdict, every later one would be taken for another's.
     if (verdict >= bytes.length) throw new Error('the core left records unanswered');
     const length = answer.lengthAt(verdict);
-    answer.finish({ index, record, verdict }, each);
+    answer.finish({ index, record, verdict }, prepared[index]!);
     record += call.view.getUint32(record + abi.RECORD_BYTES, true);
     verdict += length;
   }
@@ -63,9 +63,12 @@ class Answer {
   readonly #carried: bigint;
   /** The store is out of sight. */
   readonly #isStale: boolean;
-  /** Decisions that have no line of their own in the log. */
+  /** Decisions that have no line of their own in the log: all, and by service but the last ones. */
   #quiet = 0;
   readonly #quietBy = new Map<number, number>();
+  /** The service of the last ones and how many they are: mostly all are of one. */
+  #lastService = 0;
+  #lastQuiet = 0;
 
   constructor(call: FrameCall, bytes: Uint8Array, carried: bigint) {
     this.#call = call;
@@ -110,6 +113,7 @@ class Answer {
   end(count: number): Uint8Array {
     const { deps, owner } = this.#call;
     owner.previous = this.#opened;
+    this.#countLast();
     for (const [service, n] of this.#quietBy) {
       deps.observe?.allowed('frames', entityTypeName(service) ?? 'unknown', n);
     }
@@ -196,7 +200,9 @@ class Answer {
     const service = this.#call.view.getUint32(place.record + abi.RECORD_SERVICE, true);
     if (allowed && prepared.verify === undefined) {
       this.#quiet += 1;
-      this.#quietBy.set(service, (this.#quietBy.get(service) ?? 0) + 1);
+      if (service !== this.#lastService) this.#countLast();
+      this.#lastService = service;
+      this.#lastQuiet += 1;
       return;
     }
     const view = this.#view;
@@ -236,6 +242,13 @@ class Answer {
       global_id: idOf(abi.VERDICT_GLOBAL_ID),
       secret_id: idOf(abi.VERDICT_SECRET_ID),
     });
+  }
+
+  #countLast(): void {
+    const service = this.#lastService;
+    const count = this.#lastQuiet;
+    if (count > 0) this.#quietBy.set(service, (this.#quietBy.get(service) ?? 0) + count);
+    this.#lastQuiet = 0;
   }
 
   /** A refused authorizer says why, and nothing of what its ticket holds. */
