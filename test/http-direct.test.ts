@@ -295,6 +295,22 @@ describe('the short way and the long one', () => {
     expect(failed.body).not.toContain('canary');
   });
 
+  it('loses a connection to a log or an observer that throws, and not the sidecar', async () => {
+    const body = JSON.stringify(question());
+    const { observe, log, clock } = deps;
+    const fails = (): never => {
+      throw new Error('canary');
+    };
+    deps.observe = { ...observe!, request: fails };
+    await ask('short', { body });
+    deps.observe = observe;
+    deps.log = fails;
+    deps.clock = fails;
+    expect((await ask('short', { body })).status).toBe('');
+    Object.assign(deps, { log, clock });
+    expect((await both({ body })).status).toBe('HTTP/1.1 200 OK');
+  });
+
   it('waits alike for a store, and says alike that it failed', async () => {
     const body = JSON.stringify(question({ min_snapshot: '7' }));
     const view = { onStale: 'serve', isStale: () => false, ageMs: 0, snapshot: 7n } as const;

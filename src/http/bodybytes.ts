@@ -34,21 +34,21 @@ export async function readBytes(from: Sent, limits: BodyLimits): Promise<Uint8Ar
   return together(await readPieces(from, limits));
 }
 
-/** The pieces as one, without a copy where it is one. */
-export function together(pieces: readonly Uint8Array[]): Uint8Array {
+/**
+ * The pieces as one, without a copy where it is one.
+ *
+ * @param room is where copies go; without it, to memory of their own
+ */
+export function together(pieces: readonly Uint8Array[], room?: Uint8Array): Uint8Array {
   if (pieces.length === 1) return pieces[0]!;
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  return joined(pieces, new Uint8Array(length));
-}
-
-/** Copies the pieces to the beginning of `into`; the part of it that they take. */
-export function joined(pieces: readonly Uint8Array[], into: Uint8Array): Uint8Array {
+  const whole = room?.subarray(0, length) ?? new Uint8Array(length);
   let at = 0;
   for (const piece of pieces) {
-    into.set(piece, at);
+    whole.set(piece, at);
     at += piece.length;
   }
-  return into.subarray(0, at);
+  return whole;
 }
 
 /** The body as it came. Throws as readBytes. */

@@ -76,25 +76,27 @@ class Exchange {
   }
 
   #decide(route: JsonRoute, body: Uint8Array, caller: Caller): void {
-    let reply: Reply | Promise<Reply>;
     try {
-      reply = route.decide(parseBody(body, route.field), caller, this.#deps);
+      const reply = route.decide(parseBody(body, route.field), caller, this.#deps);
+      if (!('then' in reply)) this.#finish(reply, undefined);
+      else {
+        reply
+          .then((later) => this.#finish(later, undefined))
+          .catch((error: unknown) => this.#fail(error));
+      }
     } catch (error) {
       this.#fail(error);
-      return;
-    }
-    if (!('then' in reply)) this.#finish(reply, undefined);
-    else {
-      reply.then(
-        (later) => this.#finish(later, undefined),
-        (error: unknown) => this.#fail(error),
-      );
     }
   }
 
   #fail(error: unknown): void {
-    const problem = problemOf(error, this.#deps, this.#requestId);
-    this.#finish(problem.toReply(), problem.code);
+    try {
+      const problem = problemOf(error, this.#deps, this.#requestId);
+      this.#finish(problem.toReply(), problem.code);
+    } catch {
+      // A log or an observer that throws costs this connection; out of an event, all of them.
+      this.#outgoing.destroy();
+    }
   }
 
   #finish(reply: Reply, problem: ProblemCode | undefined): void {

@@ -7,7 +7,7 @@ import type { Context } from 'hono';
 import { BATCH_RECORDS_MAX } from '../../assembly/abi.ts';
 import { frameEnd } from '../frames/layout.ts';
 import { refuseEncoded } from './body.ts';
-import { joined, readPieces, sent } from './bodybytes.ts';
+import { readPieces, sent, together } from './bodybytes.ts';
 import { type Caller, requireRight } from './callers.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
 import { FrameHost } from './framehost.ts';
@@ -22,13 +22,11 @@ export function framesRoute(deps: AppDeps): (c: Context<AppEnv>) => Promise<Repl
   const owners = new Map<string, FrameOwner>();
   // Kept: pages that are new for each call cost more than copying into them.
   const room = new Uint8Array(deps.body.lenMax);
-  const together = (pieces: Uint8Array[]): Uint8Array =>
-    pieces.length === 1 ? pieces[0]! : joined(pieces, room);
   return async (c) => {
     const caller = c.get('caller');
     requireRight(caller, 'verify', 'this call');
     requireFrames(c.get('headers'));
-    const bytes = together(await readPieces(sent(c), deps.body));
+    const bytes = together(await readPieces(sent(c), deps.body), room);
     requireWhole(bytes);
     const owner = ownerOf(owners, caller);
     return { type: FRAMES_TYPE, body: join(host.answer(owner, bytes)) };
