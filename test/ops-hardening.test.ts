@@ -131,8 +131,7 @@ describe.skipIf(!onLinux)('a core dump', () => {
     own.remove();
   });
 
-  it('would hold the keys without this', async (test) => {
-    if (!writable || !onNode) return test.skip();
+  it.skipIf(!onNode || !writable)('would hold the keys without this', async (test) => {
     const own = temporaryFolder('plain');
     const script =
       "globalThis.k = Buffer.alloc(64, 'canary' + '-of-keys'); setTimeout(process.abort, 50)";

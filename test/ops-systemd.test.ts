@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cephgate } from '../src/cli/cephgate.ts';
+import { MALLOC_ENVIRONMENT } from '../src/cli/malloc.ts';
 import { systemdUnit } from '../src/cli/systemd.ts';
 import { logged, pause, startServe, stopLeft } from './ops-kit.ts';
 import { temporaryFolder } from './spawn.ts';
@@ -42,6 +43,12 @@ describe('the unit', () => {
     ]) {
       expect(lines).toContain(line);
     }
+  });
+
+  it('tells malloc to keep the memory of a body', async () => {
+    const { text } = await printed();
+    const set = /^Environment=(MALLOC_.*)$/m.exec(text)![1]!.split(' ');
+    expect(set).toEqual(Object.entries(MALLOC_ENVIRONMENT).map((pair) => pair.join('=')));
   });
 
   it('starts this program with this runtime', async () => {

@@ -4,6 +4,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MALLOC_ENVIRONMENT } from '../src/cli/malloc.ts';
 import { FramesClient } from '../src/client/index.ts';
 import { formatSecrets } from '../src/http/secretsfile.ts';
 import { makeTicket, type TestTicket } from './authorizers.ts';
@@ -98,6 +99,15 @@ describe.skipIf(!onNode)('two workers', () => {
       expect([path, statSync(path).mode & 0o777]).toEqual([path, 0o660]);
     }
     expect(children(sidecar.child.pid!)).toHaveLength(2);
+  });
+
+  it('keep the memory of bodies, as malloc is told', () => {
+    for (const pid of children(sidecar.child.pid!)) {
+      const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+      for (const pair of Object.entries(MALLOC_ENVIRONMENT)) {
+        expect(environment).toContain(pair.join('='));
+      }
+    }
   });
 
   it('keep a session each; the receipt opens it at the other', async () => {
