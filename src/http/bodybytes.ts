@@ -145,7 +145,8 @@ export function receive(
   if (incoming.destroyed && !incoming.readableEnded) onClose();
 }
 
-function refuseLong(declared: string | null, limits: BodyLimits): void {
+/** Throws Problem `body.too_large` for a body that says that it is. */
+export function refuseLong(declared: string | null, limits: BodyLimits): void {
   if (declared !== null && Number(declared) > limits.lenMax) throw tooLarge(limits);
 }
 

@@ -1,8 +1,11 @@
 /**
  * The short way to what a node asks for each request of its clients, POST /v1/verify and /v1/check,
- * on Node's own HTTP server: without the web's Request and Response, and nothing is awaited that is
- * there already. Whatever is not plainly such a request goes the long way by Hono (app.ts); both
- * give the same answers.
+ * on Node: without the web's Request and Response, and nothing is awaited that is there already.
+ * Whatever is not plainly such a request goes the long way by Hono (app.ts); all give the same
+ * answers.
+ *
+ *   connection -> one plain request after the other? (plainconnections.ts) -> direct.plain
+ *              -> else Node's HTTP server -> plainly verify or check? -> direct.request, else Hono
  */
 
 import { Buffer } from 'node:buffer';
@@ -10,69 +13,124 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { REQUEST_ID_HEADER, requestIdOf } from '../observe/requestid.ts';
 import { admit, problemOf } from './admission.ts';
 import { parseBody, requireJson } from './body.ts';
-import { receive, together } from './bodybytes.ts';
+import { receive, refuseLong, together } from './bodybytes.ts';
 import { type Caller, type Listener, refuseForeign } from './callers.ts';
 import { checkRoute } from './check.ts';
 import type { AppDeps } from './deps.ts';
 import { type HeaderLookup, plainHeaders } from './headers.ts';
 import type { JsonRoute } from './jsonroute.ts';
+import type { PlainRequest } from './plainrequest.ts';
 import type { ProblemCode } from './problem.ts';
 import { headersOfReply, type Reply } from './reply.ts';
 import { verifyRoute } from './verify.ts';
 
-/** Answers the request and says true, or leaves it alone and says false. Never throws. */
-export type Direct = (
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-  listener: Listener,
-) => boolean;
+/** Each answers the request and says true, or leaves it alone and says false. Never throws. */
+export interface Direct {
+  /** A request of Node's HTTP server, whose body may still be on its way. */
+  request(incoming: IncomingMessage, outgoing: ServerResponse, listener: Listener): boolean;
+  /** A request that is there as a whole. */
+  plain(request: PlainRequest, outgoing: Outgoing, listener: Listener): boolean;
+}
+
+/** What an answer goes out by. */
+export interface Outgoing {
+  /** `headers` have the length of `body`; sent to nobody where the client has gone. */
+  send(status: number, headers: Readonly<Record<string, string>>, body: string | Uint8Array): void;
+  destroy(): void;
+}
 
 /** The short way of an app with the same `deps`. */
 export function makeDirect(deps: AppDeps): Direct {
-  return (incoming, outgoing, listener) => {
-    const { method, url } = incoming;
-    const route = method === 'POST' ? ROUTES.get(url ?? '') : undefined;
-    if (route === undefined) return false;
-    const headers = plainHeaders(incoming);
-    // What Hono would not make a URL of is its to refuse.
-    if (headers === undefined || !HOST.test(headers.get('host') ?? '')) return false;
-    new Exchange(deps, url!, outgoing).run(route, incoming, headers, listener);
-    return true;
+  return {
+    request(incoming, outgoing, listener) {
+      const { method, url = '' } = incoming;
+      const route = method === 'POST' ? ROUTES.get(url) : undefined;
+      if (route === undefined) return false;
+      const headers = plainHeaders(incoming);
+      if (headers === undefined || !isHost(headers)) return false;
+      const exchange = new Exchange(deps, url, new NodeOutgoing(outgoing));
+      exchange.receive(route, incoming, headers, listener);
+      return true;
+    },
+    plain({ path, headers, body }, outgoing, listener) {
+      const route = ROUTES.get(path);
+      if (route === undefined || !isHost(headers)) return false;
+      new Exchange(deps, path, outgoing).take(route, body, headers, listener);
+      return true;
+    },
   };
+}
+
+/** What Hono would not make a URL of is its to refuse. */
+function isHost(headers: HeaderLookup): boolean {
+  return HOST.test(headers.get('host') ?? '');
+}
+
+class NodeOutgoing implements Outgoing {
+  readonly #response: ServerResponse;
+
+  constructor(response: ServerResponse) {
+    this.#response = response;
+  }
+
+  send(status: number, headers: Readonly<Record<string, string>>, body: string | Uint8Array): void {
+    this.#response.writeHead(status, headers);
+    this.#response.end(body);
+  }
+
+  destroy(): void {
+    this.#response.destroy();
+  }
 }
 
 /** One request and its answer. */
 class Exchange {
   readonly #deps: AppDeps;
   readonly #path: string;
-  readonly #outgoing: ServerResponse;
+  readonly #outgoing: Outgoing;
   readonly #startedMs = performance.now();
   #requestId = '';
 
-  constructor(deps: AppDeps, path: string, outgoing: ServerResponse) {
+  constructor(deps: AppDeps, path: string, outgoing: Outgoing) {
     this.#deps = deps;
     this.#path = path;
     this.#outgoing = outgoing;
   }
 
-  run(
+  /** Reads the body and answers. */
+  receive(
     route: JsonRoute,
     incoming: IncomingMessage,
     headers: HeaderLookup,
     listener: Listener,
   ): void {
-    const deps = this.#deps;
-    this.#requestId = requestIdOf(headers.get(REQUEST_ID_HEADER), deps.state.ids);
     const failed = (error: unknown): void => this.#fail(error);
     try {
-      refuseForeign(headers, listener);
-      const caller = admit(deps, headers, listener, this.#requestId);
-      requireJson(headers);
+      const caller = this.#admit(headers, listener);
       const whole = (pieces: Uint8Array[]): void => this.#decide(route, together(pieces), caller);
-      receive(incoming, headers.get('content-length'), deps.body, whole, failed);
+      receive(incoming, headers.get('content-length'), this.#deps.body, whole, failed);
     } catch (error) {
       failed(error);
     }
+  }
+
+  /** Answers a request whose body is there. */
+  take(route: JsonRoute, body: Uint8Array, headers: HeaderLookup, listener: Listener): void {
+    try {
+      const caller = this.#admit(headers, listener);
+      refuseLong(headers.get('content-length'), this.#deps.body);
+      this.#decide(route, body, caller);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #admit(headers: HeaderLookup, listener: Listener): Caller {
+    this.#requestId = requestIdOf(headers.get(REQUEST_ID_HEADER), this.#deps.state.ids);
+    refuseForeign(headers, listener);
+    const caller = admit(this.#deps, headers, listener, this.#requestId);
+    requireJson(headers);
+    return caller;
   }
 
   #decide(route: JsonRoute, body: Uint8Array, caller: Caller): void {
@@ -105,8 +163,7 @@ class Exchange {
     const headers = headersOfReply(reply, state.draining, this.#requestId);
     headers['content-length'] =
       `${typeof body === 'string' ? Buffer.byteLength(body) : body.length}`;
-    this.#outgoing.writeHead(status, headers);
-    this.#outgoing.end(body);
+    this.#outgoing.send(status, headers, body);
     observe?.request({
       requestId: this.#requestId,
       route: this.#path,

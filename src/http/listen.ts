@@ -130,7 +130,7 @@ async function openTcp(
       fetch(request, { listener: listenerAt(connection), incoming }),
     { host, port },
     tls,
-    direct && ((incoming, outgoing, at) => direct(incoming, outgoing, listenerAt(at))),
+    direct && shortWay(direct, listenerAt),
   ).catch((error: unknown) => {
     throw listenError(error, `tcp:${shown}:${port}`);
   });
@@ -152,11 +152,17 @@ async function openUnix(
 ): Promise<OpenListener> {
   const listener: Listener = { kind: 'unix' };
   const handler: Handler = (request, _, incoming) => fetch(request, { listener, incoming });
-  const short: ShortWay | undefined =
-    direct && ((incoming, outgoing) => direct(incoming, outgoing, listener));
+  const short = direct && shortWay(direct, () => listener);
   const open = (): Promise<Opened> => openServer(handler, { path }, undefined, short);
   const opened = await bindUnix(path, open, onlyOwner);
   return { name: `unix:${path}`, close: opened.close };
+}
+
+function shortWay(direct: Direct, listenerAt: (connection: Connection) => Listener): ShortWay {
+  return {
+    request: (incoming, outgoing, at) => direct.request(incoming, outgoing, listenerAt(at)),
+    plain: (request, outgoing, at) => direct.plain(request, outgoing, listenerAt(at)),
+  };
 }
 
 /**

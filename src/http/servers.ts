@@ -17,6 +17,9 @@ import type { AddressInfo, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
 import { inTurn } from './connections.ts';
+import type { Outgoing } from './direct.ts';
+import { PlainConnections } from './plainconnections.ts';
+import type { PlainRequest } from './plainrequest.ts';
 import type { TlsSource } from './tls.ts';
 
 export type Place = { readonly path: string } | { readonly host: string; readonly port: number };
@@ -28,12 +31,13 @@ export type Handler = (
   incoming?: IncomingMessage,
 ) => Response | Promise<Response>;
 
-/** Answers a request as Node has it and says true, or leaves it to the handler. */
-export type ShortWay = (
-  incoming: IncomingMessage,
-  outgoing: ServerResponse,
-  connection: Connection,
-) => boolean;
+/** Each answers a request and says true, or leaves it to the handler. */
+export interface ShortWay {
+  /** As Node has it. */
+  request(incoming: IncomingMessage, outgoing: ServerResponse, connection: Connection): boolean;
+  /** As it came. */
+  plain(request: PlainRequest, outgoing: Outgoing, connection: Connection): boolean;
+}
 
 /** One object for all requests of a connection, except on Deno, which does not tell them apart. */
 export interface Connection {
@@ -73,7 +77,7 @@ function openNode(
   short: ShortWay | undefined,
 ): Promise<Opened> {
   const connections = new WeakMap<Socket, Connection>();
-  const connectionAt = ({ socket }: IncomingMessage): Connection => {
+  const connectionAt = (socket: Socket): Connection => {
     let connection = connections.get(socket);
     if (connection === undefined) {
       connection = connectionOf(socket);
@@ -84,21 +88,29 @@ function openNode(
   const listener = getRequestListener(
     (request, { incoming }) => {
       const message = incoming as IncomingMessage;
-      return handler(request, connectionAt(message), message);
+      return handler(request, connectionAt(message.socket), message);
     },
     // It would read 64 MiB of a body that was refused.
     { autoCleanupIncoming: false },
   );
   const turns = inTurn((incoming, outgoing) => {
-    if (short?.(incoming, outgoing, connectionAt(incoming)) !== true) listener(incoming, outgoing);
+    const taken = short?.request(incoming, outgoing, connectionAt(incoming.socket));
+    if (taken !== true) listener(incoming, outgoing);
   });
   const server = tls === undefined ? createServer(SERVER_LIMITS, turns) : openTls(tls, turns);
+  const plain =
+    short &&
+    new PlainConnections(server, tls === undefined ? 'connection' : 'secureConnection', {
+      answer: (request, outgoing, socket) => short.plain(request, outgoing, connectionAt(socket)),
+      firstMs: SERVER_LIMITS.headersTimeout,
+      keepAliveMs: SERVER_LIMITS.keepAliveTimeout,
+    });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(place, () => {
       server.off('error', reject);
       const port = 'path' in place ? 0 : (server.address() as AddressInfo).port;
-      resolve({ port, close: (timeoutMs) => closeNode(server, timeoutMs) });
+      resolve({ port, close: (timeoutMs) => closeNode(server, plain, timeoutMs) });
     });
   });
 }
@@ -118,14 +130,22 @@ function connectionOf(socket: Socket): Connection {
   return { remote: socket.remoteAddress, certificate };
 }
 
-function closeNode(server: Server, timeoutMs: number): Promise<void> {
+function closeNode(
+  server: Server,
+  plain: PlainConnections | undefined,
+  timeoutMs: number,
+): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
+    const timer = setTimeout(() => {
+      server.closeAllConnections();
+      plain?.closeAll();
+    }, timeoutMs);
     server.close(() => {
       clearTimeout(timer);
       resolve();
     });
     server.closeIdleConnections();
+    plain?.close();
   });
 }
 
