@@ -33,6 +33,8 @@ export function parsePlain(bytes: Buffer): PlainRequest | undefined {
   const length = LENGTH.exec(headers.get('content-length') ?? '')?.[0];
   const bodyAt = headEnd + 4;
   if (length === undefined || bodyAt + Number(length) !== bytes.length) return undefined;
+  // RFC 9112 section 3.2.
+  if (!headers.has('host')) return undefined;
   return { path, headers, body: bytes.subarray(bodyAt) };
 }
 
