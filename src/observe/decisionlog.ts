@@ -48,22 +48,18 @@ export class DecisionLog {
   }
 
   #line(facts: DecisionFacts): string {
-    const { verdict, op } = facts;
+    const { verdict, op, item } = facts;
     const { clock, sample } = this.#options;
-    let line = beginLine(clock(), 'info', 'decision');
-    line += lineField('decision_id', facts.id);
-    line += lineField('item', facts.item);
-    line += lineField('request_id', facts.requestId);
-    line += lineField('call', facts.call);
-    line += lineField('caller', facts.caller);
-    line += lineField('service', facts.service);
-    line += `,"decision":${facts.decision}`;
-    line += lineField('reason', facts.reason);
-    line += lineField('check', facts.check);
-    if (verdict !== undefined) line += provenFields(verdict);
-    if (isObject(op)) line += this.#opFields(op);
-    if (facts.decision && sample > 1) line += `,"sample":${sample}`;
-    return endLine(line);
+    // All but the caller's name are words of ours, ids among them: nothing to look for in them.
+    const line =
+      `${beginLine(clock(), 'info', 'decision')},"decision_id":"${facts.id}"` +
+      (item === undefined ? '' : `,"item":${item}`) +
+      `${lineField('request_id', facts.requestId)},"call":"${facts.call}"` +
+      `${lineField('caller', facts.caller)},"service":"${facts.service}"` +
+      `,"decision":${facts.decision},"reason":"${facts.reason}","check":"${facts.check}"`;
+    const sampled = facts.decision && sample > 1 ? `,"sample":${sample}` : '';
+    const proven = verdict === undefined ? '' : provenFields(verdict);
+    return endLine(line + proven + (isObject(op) ? this.#opFields(op) : '') + sampled);
   }
 
   /** The operation by what it names; values such as the arguments of a command stay out. */

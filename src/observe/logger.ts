@@ -33,7 +33,12 @@ export function formatLine(nowNs: bigint, record: Readonly<Record<string, unknow
 
 /** The beginning of a line; `lineField` goes on with it, `endLine` ends it. */
 export function beginLine(nowNs: bigint, level: unknown, event: unknown): string {
-  return `{"time":"${formatTime(nowNs)}"${lineField('level', level)}${lineField('event', event)}`;
+  // Many lines are of the same millisecond.
+  if (nowNs !== lastNs) {
+    lastNs = nowNs;
+    lastTime = formatTime(nowNs);
+  }
+  return `{"time":"${lastTime}"${lineField('level', level)}${lineField('event', event)}`;
 }
 
 /** A field of a line, nothing where there is no value. `name` is one of ours. */
@@ -68,6 +73,9 @@ function printable(value: unknown): string | number | boolean | null {
       return `<${typeof value}>`;
   }
 }
+
+let lastNs = -1n;
+let lastTime = '';
 
 /** Longest text of one field: names from the network may be as long as a body. */
 const TEXT_LEN_MAX = 1_024;
