@@ -7,8 +7,9 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { MALLOC_ENVIRONMENT } from '../src/cli/malloc.ts';
+import { withMemory } from '../src/cli/memory.ts';
 import { type Ratio, withGoal } from './goals.ts';
 import { HTTP_CORPUS, httpCorpus, ROUTE_NOOP, verifyRecords } from './http-items.ts';
 import { framesLoad, httpLoad, type Load, postOf, type Target } from './http-load.ts';
@@ -40,7 +41,7 @@ interface Runtime {
 
 async function onRuntime(bench: Bench, { name, program, args }: Runtime): Promise<Result> {
   const folder = mkdtempSync(join(tmpdir(), 'cephgate-http-'));
-  const remote = new Remote(program, [...args, folder], MALLOC_ENVIRONMENT);
+  const remote = new Remote(program, [...args, folder], withMemory(process.env));
   try {
     const places = JSON.parse(await remote.ask('places')) as HttpPlaces;
     const cases = await casesOf(remote, places, bench.smoke);

@@ -9,6 +9,7 @@ import { Buffer } from 'node:buffer';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RecordWriter } from '../src/engine/index.ts';
 import { StoreError } from '../src/errors.ts';
 import { createApp } from '../src/http/app.ts';
 import { parseTokens } from '../src/http/callers.ts';
@@ -56,6 +57,7 @@ beforeAll(async () => {
     return taken;
   };
   const counted: Direct = {
+    waits: direct.waits,
     request: (...asked) => count('request', direct.request(...asked)),
     plain: (...asked) => count('plain', direct.plain(...asked)),
   };
@@ -187,6 +189,7 @@ describe('the short way and the long one', () => {
     expect(await taken({ body })).toBe(true);
     expect(await taken({ body, tcp: true })).toBe(true);
     expect(await taken({ line: 'POST /v1/check HTTP/1.1', body: '{}' })).toBe(true);
+    expect(await taken({ line: 'POST /v1/frames HTTP/1.1', body: '{}' })).toBe(true);
     for (const line of [
       'POST /v1/verify? HTTP/1.1',
       'POST /v1/check?explain=true HTTP/1.1',
@@ -285,6 +288,37 @@ describe('the short way and the long one', () => {
       );
       expect(withoutChance(short!)).toBe(withoutChance(long!));
     }
+  });
+
+  it('answers frames alike, few and many, and what are none', async () => {
+    const line = 'POST /v1/frames HTTP/1.1';
+    const headers = ['content-type: application/octet-stream'];
+    const frames = (count: number): Uint8Array => {
+      const bytes = new Uint8Array(count * 1_024);
+      const writer = new RecordWriter(bytes);
+      for (let tag = 0; tag < count; tag++) {
+        const authorizer = osdTicket({ aes: tag % 2 === 0 }).authorizer();
+        const challenge = { mode: 'off' } as const;
+        writer.verify({ service: 4, authorizer, challenge, tail: tag % 3 === 0 }, tag);
+      }
+      return bytes.subarray(0, writer.at);
+    };
+    const lengths = new Set<number>();
+    for (const count of [0, 1, 2, 100]) {
+      for (const tcp of [false, true]) {
+        const seen = await both({ line, headers, body: frames(count), tcp });
+        expect(seen.status, `${count} ${tcp}`).toBe('HTTP/1.1 200 OK');
+        lengths.add(seen.body.length);
+      }
+    }
+    expect(lengths.size).toBeGreaterThan(3);
+    const code = async (asked: Asked): Promise<string> =>
+      JSON.parse((await both({ line, headers, ...asked })).body).code;
+    expect(await code({ body: 'abc' })).toBe('body.not_frames');
+    expect(await code({ body: frames(2).subarray(0, -1) })).toBe('body.not_frames');
+    expect(await code({ body: frames(2), headers: [JSON_TYPE] })).toBe('body.content_type');
+    expect(await code({ body: new Uint8Array(60_001) })).toBe('body.too_large');
+    expect(await code({ body: frames(2), length: 'content-length: 5000' })).toBe('body.timeout');
   });
 
   it('says alike that the sidecar ends, is in a hurry, or has failed', async () => {

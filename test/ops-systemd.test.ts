@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cephgate } from '../src/cli/cephgate.ts';
-import { MALLOC_ENVIRONMENT } from '../src/cli/malloc.ts';
+import { MALLOC_ENVIRONMENT, NODE_OPTIONS } from '../src/cli/memory.ts';
 import { systemdUnit } from '../src/cli/systemd.ts';
 import { logged, pause, startServe, stopLeft } from './ops-kit.ts';
 import { temporaryFolder } from './spawn.ts';
@@ -45,10 +45,11 @@ describe('the unit', () => {
     }
   });
 
-  it('tells malloc to keep the memory of a body', async () => {
+  it('says how the memory of bodies is kept', async () => {
     const { text } = await printed();
     const set = /^Environment=(MALLOC_.*)$/m.exec(text)![1]!.split(' ');
     expect(set).toEqual(Object.entries(MALLOC_ENVIRONMENT).map((pair) => pair.join('=')));
+    expect(text).toContain(`\nEnvironment=NODE_OPTIONS=${NODE_OPTIONS}\n`);
   });
 
   it('starts this program with this runtime', async () => {

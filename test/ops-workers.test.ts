@@ -4,7 +4,7 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MALLOC_ENVIRONMENT } from '../src/cli/malloc.ts';
+import { MALLOC_ENVIRONMENT, NODE_OPTIONS } from '../src/cli/memory.ts';
 import { FramesClient } from '../src/client/index.ts';
 import { formatSecrets } from '../src/http/secretsfile.ts';
 import { makeTicket, type TestTicket } from './authorizers.ts';
@@ -107,6 +107,8 @@ describe.skipIf(!onNode)('two workers', () => {
       for (const pair of Object.entries(MALLOC_ENVIRONMENT)) {
         expect(environment).toContain(pair.join('='));
       }
+      const options = environment.find((each) => each.startsWith('NODE_OPTIONS='));
+      expect(options).toMatch(`NODE_OPTIONS=${NODE_OPTIONS}`);
     }
   });
 

@@ -7,7 +7,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { ConfigError } from '../errors.ts';
 import { EXIT_YES, type Io } from './io.ts';
-import { MALLOC_ENVIRONMENT } from './malloc.ts';
+import { MALLOC_ENVIRONMENT, NODE_OPTIONS } from './memory.ts';
 import { formatOptions, type Option, parseFlags, refuseWords } from './options.ts';
 
 export async function systemdCommand(argv: readonly string[], io: Io): Promise<number> {
@@ -52,11 +52,12 @@ export function systemdUnit(command: readonly string[], options: UnitOptions): s
     EXEC: words.join(' '),
     GROUP: group,
     HOME: atHome ? 'read-only' : 'yes',
-    MALLOC: Object.entries(MALLOC_ENVIRONMENT)
+    MEMORY: Object.entries(MALLOC_ENVIRONMENT)
       .map(([name, value]) => `${name}=${value}`)
       .join(' '),
+    NODE_OPTIONS,
   };
-  const places = /@(EXEC|GROUP|HOME|MALLOC)@/g;
+  const places = /@(EXEC|GROUP|HOME|MEMORY|NODE_OPTIONS)@/g;
   return UNIT.replaceAll(places, (_, name: keyof typeof parts) => parts[name]);
 }
 
@@ -111,11 +112,11 @@ UMask=0077
 # Keys lie in memory: no dumps, no swap, no debugger.
 LimitCORE=0
 MemorySwapMax=0
-Environment=NODE_OPTIONS=
 UnsetEnvironment=NODE_DEBUG SSLKEYLOGFILE
 
-# Memory of one body serves the next.
-Environment=@MALLOC@
+# Memory of one body serves the next; no options of Node from elsewhere.
+Environment=@MEMORY@
+Environment=NODE_OPTIONS=@NODE_OPTIONS@
 
 NoNewPrivileges=yes
 CapabilityBoundingSet=

@@ -12,7 +12,7 @@ import type { AppDeps } from '../http/deps.ts';
 import { removeStaleSocket } from '../http/listen.ts';
 import type { StateKeys } from '../http/tokens.ts';
 import type { EngineChange, EngineMirror } from './enginemirror.ts';
-import { MALLOC_ENVIRONMENT } from './malloc.ts';
+import { withMemory } from './memory.ts';
 import type { Settings } from './options.ts';
 import { type AppConfig, liveOf, type MadeApp, type Serving } from './serveapp.ts';
 import type { CallName, Failure, RingNews, ToParent, ToWorker } from './workerlink.ts';
@@ -146,7 +146,7 @@ export class Workers {
     // It may have waited while the end began.
     if (this.#ending) throw new ListenError('listen.failed', 'the sidecar is about to end');
     const umask = process.umask(SOCKET_UMASK);
-    const worker = cluster.fork({ ...MALLOC_ENVIRONMENT, ...process.env });
+    const worker = cluster.fork(withMemory(process.env));
     this.#live.add(worker);
     this.#beginning.add(worker);
     try {

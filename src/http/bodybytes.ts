@@ -154,7 +154,7 @@ function timedOut(limits: BodyLimits): Problem {
   return new Problem('body.timeout', `the body was not whole in ${limits.timeoutMs} ms`);
 }
 
-function incomplete(): Problem {
+export function incomplete(): Problem {
   return new Problem('body.incomplete', 'the body ended too early');
 }
 

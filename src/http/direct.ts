@@ -1,11 +1,11 @@
 /**
- * The short way to what a node asks for each request of its clients, POST /v1/verify and /v1/check,
- * on Node: without the web's Request and Response, and nothing is awaited that is there already.
- * Whatever is not plainly such a request goes the long way by Hono (app.ts); all give the same
- * answers.
+ * The short way to what a node asks for each request of its clients, POST /v1/verify, /v1/check and
+ * /v1/frames, on Node: without the web's Request and Response, and nothing is awaited that is there
+ * already. Whatever is not plainly such a request goes the long way by Hono (app.ts); all give the
+ * same answers.
  *
  *   connection -> one plain request after the other? (plainconnections.ts) -> direct.plain
- *              -> else Node's HTTP server -> plainly verify or check? -> direct.request, else Hono
+ *              -> else Node's HTTP server -> plainly one of the three? -> direct.request, else Hono
  */
 
 import { Buffer } from 'node:buffer';
@@ -13,10 +13,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { REQUEST_ID_HEADER, requestIdOf } from '../observe/requestid.ts';
 import { admit, problemOf } from './admission.ts';
 import { parseBody, requireJson } from './body.ts';
-import { receive, refuseLong, together } from './bodybytes.ts';
+import { incomplete, receive, refuseLong, together } from './bodybytes.ts';
 import { type Caller, type Listener, refuseForeign } from './callers.ts';
 import { checkRoute } from './check.ts';
 import type { AppDeps } from './deps.ts';
+import { framesOf } from './frames.ts';
 import { type HeaderLookup, plainHeaders } from './headers.ts';
 import type { JsonRoute } from './jsonroute.ts';
 import type { PlainRequest } from './plainrequest.ts';
@@ -28,23 +29,45 @@ import { verifyRoute } from './verify.ts';
 export interface Direct {
   /** A request of Node's HTTP server, whose body may still be on its way. */
   request(incoming: IncomingMessage, outgoing: ServerResponse, listener: Listener): boolean;
-  /** A request that is there as a whole. */
+  /** Whether `plain` will take a request there with a body of so many bytes. */
+  waits(path: string, length: number): boolean;
+  /** A request that is there as a whole, unless its client has gone. */
   plain(request: PlainRequest, outgoing: Outgoing, listener: Listener): boolean;
 }
 
 /** What an answer goes out by. */
 export interface Outgoing {
   /** `headers` have the length of `body`; sent to nobody where the client has gone. */
-  send(status: number, headers: Readonly<Record<string, string>>, body: string | Uint8Array): void;
+  send(
+    status: number,
+    headers: Readonly<Record<string, string>>,
+    body: string | Uint8Array,
+    /** Called when `body` has gone out, if it ever does. */
+    done?: () => void,
+  ): void;
   destroy(): void;
+}
+
+/** A route that takes its body as bytes. */
+export interface DirectRoute {
+  /** Throws Problem `body.content_type`. */
+  requireType(headers: HeaderLookup): void;
+  /** As JsonRoute.decide. */
+  decide(pieces: readonly Uint8Array[], caller: Caller, deps: AppDeps): Reply | Promise<Reply>;
 }
 
 /** The short way of an app with the same `deps`. */
 export function makeDirect(deps: AppDeps): Direct {
+  const routes: ReadonlyMap<string, DirectRoute> = new Map([
+    ['/v1/verify', ofJson(verifyRoute)],
+    ['/v1/check', ofJson(checkRoute)],
+    ['/v1/frames', framesOf(deps).direct],
+  ]);
   return {
+    waits: (path, length) => routes.has(path) && length <= deps.body.lenMax,
     request(incoming, outgoing, listener) {
       const { method, url = '' } = incoming;
-      const route = method === 'POST' ? ROUTES.get(url) : undefined;
+      const route = method === 'POST' ? routes.get(url) : undefined;
       if (route === undefined) return false;
       const headers = plainHeaders(incoming);
       if (headers === undefined || !isHost(headers)) return false;
@@ -52,12 +75,20 @@ export function makeDirect(deps: AppDeps): Direct {
       exchange.receive(route, incoming, headers, listener);
       return true;
     },
-    plain({ path, headers, body }, outgoing, listener) {
-      const route = ROUTES.get(path);
+    plain({ path, headers, pieces, missing }, outgoing, listener) {
+      const route = routes.get(path);
       if (route === undefined || !isHost(headers)) return false;
-      new Exchange(deps, path, outgoing).take(route, body, headers, listener);
+      const exchange = new Exchange(deps, path, outgoing);
+      exchange.take(route, missing > 0 ? undefined : pieces, headers, listener);
       return true;
     },
+  };
+}
+
+function ofJson({ field, decide }: JsonRoute): DirectRoute {
+  return {
+    requireType: requireJson,
+    decide: (pieces, caller, deps) => decide(parseBody(together(pieces), field), caller, deps),
   };
 }
 
@@ -73,9 +104,14 @@ class NodeOutgoing implements Outgoing {
     this.#response = response;
   }
 
-  send(status: number, headers: Readonly<Record<string, string>>, body: string | Uint8Array): void {
+  send(
+    status: number,
+    headers: Readonly<Record<string, string>>,
+    body: string | Uint8Array,
+    done?: () => void,
+  ): void {
     this.#response.writeHead(status, headers);
-    this.#response.end(body);
+    this.#response.end(body, done);
   }
 
   destroy(): void {
@@ -99,43 +135,49 @@ class Exchange {
 
   /** Reads the body and answers. */
   receive(
-    route: JsonRoute,
+    route: DirectRoute,
     incoming: IncomingMessage,
     headers: HeaderLookup,
     listener: Listener,
   ): void {
     const failed = (error: unknown): void => this.#fail(error);
     try {
-      const caller = this.#admit(headers, listener);
-      const whole = (pieces: Uint8Array[]): void => this.#decide(route, together(pieces), caller);
+      const caller = this.#admit(route, headers, listener);
+      const whole = (pieces: Uint8Array[]): void => this.#decide(route, pieces, caller);
       receive(incoming, headers.get('content-length'), this.#deps.body, whole, failed);
     } catch (error) {
       failed(error);
     }
   }
 
-  /** Answers a request whose body is there. */
-  take(route: JsonRoute, body: Uint8Array, headers: HeaderLookup, listener: Listener): void {
+  /** Answers a request whose body is there; without one its client has gone. */
+  take(
+    route: DirectRoute,
+    pieces: readonly Uint8Array[] | undefined,
+    headers: HeaderLookup,
+    listener: Listener,
+  ): void {
     try {
-      const caller = this.#admit(headers, listener);
+      const caller = this.#admit(route, headers, listener);
       refuseLong(headers.get('content-length'), this.#deps.body);
-      this.#decide(route, body, caller);
+      if (pieces === undefined) throw incomplete();
+      this.#decide(route, pieces, caller);
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  #admit(headers: HeaderLookup, listener: Listener): Caller {
+  #admit(route: DirectRoute, headers: HeaderLookup, listener: Listener): Caller {
     this.#requestId = requestIdOf(headers.get(REQUEST_ID_HEADER), this.#deps.state.ids);
     refuseForeign(headers, listener);
     const caller = admit(this.#deps, headers, listener, this.#requestId);
-    requireJson(headers);
+    route.requireType(headers);
     return caller;
   }
 
-  #decide(route: JsonRoute, body: Uint8Array, caller: Caller): void {
+  #decide(route: DirectRoute, pieces: readonly Uint8Array[], caller: Caller): void {
     try {
-      const reply = route.decide(parseBody(body, route.field), caller, this.#deps);
+      const reply = route.decide(pieces, caller, this.#deps);
       if (!('then' in reply)) this.#finish(reply, undefined);
       else {
         reply
@@ -163,7 +205,7 @@ class Exchange {
     const headers = headersOfReply(reply, state.draining, this.#requestId);
     headers['content-length'] =
       `${typeof body === 'string' ? Buffer.byteLength(body) : body.length}`;
-    this.#outgoing.send(status, headers, body);
+    this.#outgoing.send(status, headers, body, reply.done);
     observe?.request({
       requestId: this.#requestId,
       route: this.#path,
@@ -175,9 +217,5 @@ class Exchange {
   }
 }
 
-const ROUTES: ReadonlyMap<string, JsonRoute> = new Map([
-  ['/v1/verify', verifyRoute],
-  ['/v1/check', checkRoute],
-]);
 /** A name or an address, with or without a port. */
 const HOST = /^(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;

@@ -10,28 +10,74 @@ import { refuseEncoded } from './body.ts';
 import { readPieces, sent, together } from './bodybytes.ts';
 import { type Caller, requireRight } from './callers.ts';
 import type { AppDeps, AppEnv } from './deps.ts';
-import { FrameHost } from './framehost.ts';
+import type { DirectRoute } from './direct.ts';
+import { type Copy, FrameHost } from './framehost.ts';
 import { FrameOwner } from './frameowners.ts';
 import type { HeaderLookup } from './headers.ts';
 import { Problem } from './problem.ts';
 import type { Reply } from './reply.ts';
+import { Slabs } from './slabs.ts';
 
-/** The route, with the sessions that were opened through it. */
+/** The route for Hono. */
 export function framesRoute(deps: AppDeps): (c: Context<AppEnv>) => Promise<Reply> {
-  const host = new FrameHost(deps);
-  const owners = new Map<string, FrameOwner>();
-  // Kept: pages that are new for each call cost more than copying into them.
-  const room = new Uint8Array(deps.body.lenMax);
+  const frames = framesOf(deps);
   return async (c) => {
-    const caller = c.get('caller');
-    requireRight(caller, 'verify', 'this call');
     requireFrames(c.get('headers'));
-    const bytes = together(await readPieces(sent(c), deps.body), room);
-    requireWhole(bytes);
-    const owner = ownerOf(owners, caller);
-    return { type: FRAMES_TYPE, body: join(host.answer(owner, bytes)) };
+    return frames.answer(await readPieces(sent(c), deps.body), c.get('caller'));
   };
 }
+
+/** The calls of an app, by whichever way they come: they share the sessions that they open. */
+export function framesOf(deps: AppDeps): FrameCalls {
+  let calls = CALLS.get(deps);
+  if (calls === undefined) {
+    calls = new FrameCalls(deps);
+    CALLS.set(deps, calls);
+  }
+  return calls;
+}
+
+class FrameCalls {
+  /** For where it is seen when an answer has gone out. */
+  readonly direct: DirectRoute = {
+    requireType: requireFrames,
+    decide: (pieces, caller) => {
+      const copies: Uint8Array<ArrayBuffer>[] = [];
+      const answer = this.#run(pieces, caller, (bytes) => {
+        const copy = this.#slabs.copy(bytes);
+        copies.push(copy);
+        return copy;
+      });
+      const done = (): void => {
+        for (const copy of copies.splice(0)) this.#slabs.giveBack(copy);
+      };
+      return { type: FRAMES_TYPE, body: answer, done };
+    },
+  };
+  readonly #host: FrameHost;
+  readonly #owners = new Map<string, FrameOwner>();
+  /** Kept: pages that are new for each call cost more than copying into them. */
+  readonly #room: Uint8Array;
+  readonly #slabs = new Slabs();
+
+  constructor(deps: AppDeps) {
+    this.#host = new FrameHost(deps);
+    this.#room = new Uint8Array(deps.body.lenMax);
+  }
+
+  answer(pieces: readonly Uint8Array[], caller: Caller): Reply {
+    return { type: FRAMES_TYPE, body: this.#run(pieces, caller) };
+  }
+
+  #run(pieces: readonly Uint8Array[], caller: Caller, copy?: Copy): Uint8Array<ArrayBuffer> {
+    requireRight(caller, 'verify', 'this call');
+    const bytes = together(pieces, this.#room);
+    requireWhole(bytes);
+    return join(this.#host.answer(ownerOf(this.#owners, caller), bytes, copy));
+  }
+}
+
+const CALLS = new WeakMap<AppDeps, FrameCalls>();
 
 /** All calls of a caller are one owner: it cannot be seen which of them belong together. */
 function ownerOf(owners: Map<string, FrameOwner>, caller: Caller): FrameOwner {

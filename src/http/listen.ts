@@ -160,6 +160,7 @@ async function openUnix(
 
 function shortWay(direct: Direct, listenerAt: (connection: Connection) => Listener): ShortWay {
   return {
+    waits: (path, length) => direct.waits(path, length),
     request: (incoming, outgoing, at) => direct.request(incoming, outgoing, listenerAt(at)),
     plain: (request, outgoing, at) => direct.plain(request, outgoing, listenerAt(at)),
   };

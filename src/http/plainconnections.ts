@@ -2,18 +2,24 @@
  * Reads the connections of Node's HTTP server for as long as all that comes on them is one plain
  * request after the other (plainrequest.ts), which Node's own machinery makes as dear as the
  * decision. With the first bytes that are anything else a connection goes over to the server, with
- * these bytes and for the rest of its life: half requests, their time limits and everything
- * malformed are the server's.
+ * these bytes and for the rest of its life, and so it does when a body keeps it waiting: time
+ * limits and everything malformed are the server's.
  */
 
 import { Buffer } from 'node:buffer';
 import { type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { type Deadline, Deadlines } from './deadlines.ts';
 import type { Outgoing } from './direct.ts';
 import { type PlainRequest, parsePlain } from './plainrequest.ts';
 
 export interface PlainOptions {
-  /** Answers the request, now or later, and says true; or leaves it to the server. */
+  /** Whether the rest of such a body is waited for here. */
+  readonly waits: (path: string, length: number) => boolean;
+  /**
+   * Answers the request, now or later, and says true; or leaves it to the server. Something is
+   * missing only where the client has gone.
+   */
   readonly answer: (request: PlainRequest, outgoing: Outgoing, socket: Socket) => boolean;
   /** How long a connection may be silent before its first request, in milliseconds. */
   readonly firstMs: number;
@@ -53,11 +59,10 @@ export class PlainConnections {
   }
 
   #add(socket: Socket): void {
-    const { answer, firstMs, keepAliveMs } = this.#options;
+    const seconds = Math.floor(this.#options.keepAliveMs / 1000);
     const connection: PlainConnection = new PlainConnection(socket, {
-      ...{ answer, firstMs },
-      keepAlive: `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(keepAliveMs / 1000)}\r\n`,
-      keepAliveMs,
+      ...this.#options,
+      keepAlive: `Connection: keep-alive\r\nKeep-Alive: timeout=${seconds}\r\n`,
       closing: () => this.#closing,
       closed: () => void this.#open.delete(connection),
       leave: (bytes) => {
@@ -79,11 +84,21 @@ interface Ways extends PlainOptions {
   readonly leave: (bytes: Buffer) => void;
 }
 
+/** A request whose body is on its way. */
+interface Partial {
+  readonly request: PlainRequest;
+  /** All that has come, the head included. */
+  readonly came: Buffer[];
+  missing: number;
+  readonly deadline: Deadline;
+}
+
 class PlainConnection implements Outgoing {
   readonly #socket: Socket;
   readonly #ways: Ways;
   /** A request has not been answered yet. */
   #busy = false;
+  #partial: Partial | undefined;
   #isFirst = true;
 
   constructor(socket: Socket, ways: Ways) {
@@ -91,10 +106,15 @@ class PlainConnection implements Outgoing {
     this.#ways = ways;
     socket.setTimeout(ways.firstMs);
     socket.on('timeout', this.#onTimeout).on('data', this.#onData);
-    socket.on('end', this.#onEnd).on('error', this.#onError).on('close', ways.closed);
+    socket.on('end', this.#onEnd).on('error', this.#onError).on('close', this.#onClose);
   }
 
-  send(status: number, headers: Readonly<Record<string, string>>, body: string | Uint8Array): void {
+  send(
+    status: number,
+    headers: Readonly<Record<string, string>>,
+    body: string | Uint8Array,
+    done?: () => void,
+  ): void {
     const socket = this.#socket;
     this.#busy = false;
     if (!socket.writable) return;
@@ -102,11 +122,7 @@ class PlainConnection implements Outgoing {
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
     for (const name of Object.keys(headers)) head += `${name}: ${headers[name]}\r\n`;
     head += `Date: ${httpDate()}\r\n${last ? '' : this.#ways.keepAlive}\r\n`;
-    // One write, and of what is ASCII one without a look at each character.
-    const taken =
-      typeof body === 'string'
-        ? socket.write(head + body, isAscii(headers, body) ? 'latin1' : 'utf8')
-        : socket.write(Buffer.concat([Buffer.from(head, 'latin1'), body]));
+    this.#write(head, headers['content-length'], body, done);
     if (last || this.#ways.closing()) {
       socket.destroySoon();
       return;
@@ -115,9 +131,29 @@ class PlainConnection implements Outgoing {
       this.#isFirst = false;
       socket.setTimeout(this.#ways.keepAliveMs);
     }
-    // Who does not read his answers is not heard.
-    if (!taken) socket.pause().once('drain', () => socket.resume());
-    else if (socket.isPaused()) socket.resume();
+    if (socket.writableNeedDrain && socket.writableLength > 0) {
+      // Who does not read his answers is not heard.
+      socket.pause().once('drain', () => socket.resume());
+    } else if (socket.isPaused()) socket.resume();
+  }
+
+  /** In one write to the system. */
+  #write(
+    head: string,
+    length: string | undefined,
+    body: string | Uint8Array,
+    done: (() => void) | undefined,
+  ): void {
+    const socket = this.#socket;
+    if (typeof body === 'string') {
+      // As many bytes as characters: all of it is ASCII.
+      socket.write(head + body, length === `${body.length}` ? 'latin1' : 'utf8', done);
+      return;
+    }
+    socket.cork();
+    socket.write(head, 'latin1');
+    socket.write(body, done);
+    socket.uncork();
   }
 
   destroy(): void {
@@ -129,22 +165,69 @@ class PlainConnection implements Outgoing {
   }
 
   readonly #onData = (bytes: Buffer): void => {
-    const request = parsePlain(bytes);
-    if (request !== undefined) {
-      this.#busy = true;
-      if (this.#ways.answer(request, this, this.#socket)) {
-        // The next one waits in the socket.
-        if (this.#busy) this.#socket.pause();
-        return;
-      }
-      this.#busy = false;
+    if (this.#partial !== undefined) {
+      this.#goOn(this.#partial, bytes);
+      return;
     }
-    this.#leave(bytes);
+    const request = parsePlain(bytes);
+    if (request === undefined) this.#leave([bytes]);
+    else if (request.missing === 0) this.#take(request, [bytes]);
+    else if (!this.#ways.waits(request.path, request.missing + request.pieces[0]!.length)) {
+      this.#leave([bytes]);
+    } else {
+      this.#busy = true;
+      const deadline = DEADLINES.add(PARTIAL_MS, () => this.#leave(this.#partial!.came));
+      this.#partial = { request, came: [bytes], missing: request.missing, deadline };
+    }
   };
+
+  /** More of a body. */
+  #goOn(partial: Partial, bytes: Buffer): void {
+    partial.came.push(bytes);
+    partial.missing -= bytes.length;
+    if (partial.missing > 0) return;
+    this.#drop(partial);
+    if (partial.missing < 0) {
+      this.#leave(partial.came);
+      return;
+    }
+    const pieces = [...partial.request.pieces, ...partial.came.slice(1)];
+    this.#take({ ...partial.request, pieces, missing: 0 }, partial.came);
+  }
+
+  #take(request: PlainRequest, came: Buffer[]): void {
+    this.#busy = true;
+    if (!this.#ways.answer(request, this, this.#socket)) {
+      this.#busy = false;
+      this.#leave(came);
+    } else if (this.#busy) {
+      // The next one waits in the socket.
+      this.#socket.pause();
+    }
+  }
+
+  #drop(partial: Partial): void {
+    DEADLINES.remove(partial.deadline);
+    this.#partial = undefined;
+  }
+
+  /** The client has gone before its request was whole. */
+  #abandon(): void {
+    const partial = this.#partial;
+    if (partial === undefined) return;
+    this.#drop(partial);
+    this.#ways.answer(partial.request, this, this.#socket);
+  }
 
   /** As Node's server does: whoever ends his side gets what has been written, and no more. */
   readonly #onEnd = (): void => {
     this.#socket.end();
+    this.#abandon();
+  };
+
+  readonly #onClose = (): void => {
+    this.#abandon();
+    this.#ways.closed();
   };
 
   readonly #onTimeout = (): void => {
@@ -154,18 +237,14 @@ class PlainConnection implements Outgoing {
   /** The socket closes by itself; without a listener the process would. */
   readonly #onError = (): void => undefined;
 
-  #leave(bytes: Buffer): void {
+  #leave(came: Buffer[]): void {
     const socket = this.#socket;
+    if (this.#partial !== undefined) this.#drop(this.#partial);
     socket.setTimeout(0);
     socket.off('timeout', this.#onTimeout).off('data', this.#onData);
-    socket.off('end', this.#onEnd).off('error', this.#onError).off('close', this.#ways.closed);
-    this.#ways.leave(bytes);
+    socket.off('end', this.#onEnd).off('error', this.#onError).off('close', this.#onClose);
+    this.#ways.leave(came.length === 1 ? came[0]! : Buffer.concat(came));
   }
-}
-
-/** A text has as many bytes as characters: then it is ASCII. */
-function isAscii(headers: Readonly<Record<string, string>>, body: string): boolean {
-  return headers['content-length'] === `${body.length}`;
 }
 
 /** RFC 9110 section 5.6.7, made once a second. */
@@ -175,4 +254,7 @@ function httpDate(): string {
   return dated.text;
 }
 
+const DEADLINES = new Deadlines();
+/** How long the rest of a body is waited for here. */
+const PARTIAL_MS = 100;
 let dated = { second: -1, text: '' };

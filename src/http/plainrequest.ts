@@ -1,6 +1,6 @@
 /**
- * A request in the form in which clients of the sidecar send one: a POST whose head and body are
- * all of what one read has brought, and in whose head nothing asks for more than to be looked up.
+ * A request in the form in which clients of the sidecar send one: a POST whose head is there in one
+ * read, with nothing in it that asks for more than to be looked up, and nothing behind its body.
  *
  * Of RFC 9112 this knows a part, and takes that part in its strictest form. What is not in it is
  * not wrong: it is left to Node's own parser, which judges it.
@@ -13,10 +13,13 @@ export interface PlainRequest {
   /** Without a query: of that there is none. */
   readonly path: string;
   readonly headers: HeaderLookup;
-  readonly body: Uint8Array;
+  /** What is there of the body. */
+  readonly pieces: readonly Uint8Array[];
+  /** Bytes of the body that are still to come. */
+  readonly missing: number;
 }
 
-/** The request that these bytes are, no more and no less; undefined for all else. Never throws. */
+/** The request that these bytes begin; undefined for all else. Never throws. */
 export function parsePlain(bytes: Buffer): PlainRequest | undefined {
   const text = bytes.toString('latin1', 0, Math.min(bytes.length, HEAD_LEN_MAX));
   const headEnd = text.indexOf('\r\n\r\n');
@@ -32,10 +35,11 @@ export function parsePlain(bytes: Buffer): PlainRequest | undefined {
   // Without an end of the head there are no headers, and so no length either.
   const length = LENGTH.exec(headers.get('content-length') ?? '')?.[0];
   const bodyAt = headEnd + 4;
-  if (length === undefined || bodyAt + Number(length) !== bytes.length) return undefined;
+  const missing = bodyAt + Number(length) - bytes.length;
+  if (length === undefined || missing < 0) return undefined;
   // RFC 9112 section 3.2.
   if (!headers.has('host')) return undefined;
-  return { path, headers, body: bytes.subarray(bodyAt) };
+  return { path, headers, pieces: [bytes.subarray(bodyAt)], missing };
 }
 
 class PlainHeaders implements HeaderLookup {

@@ -15,6 +15,8 @@ export interface Reply {
   /** Content type. */
   readonly type: string;
   readonly body: string | Uint8Array<ArrayBuffer>;
+  /** Called when the body has gone out, where that can be seen: its bytes may be used again. */
+  readonly done?: () => void;
 }
 
 /** The whole answer. */

@@ -33,6 +33,8 @@ export type Handler = (
 
 /** Each answers a request and says true, or leaves it to the handler. */
 export interface ShortWay {
+  /** Whether `plain` takes a request there with a body of so many bytes. */
+  waits(path: string, length: number): boolean;
   /** As Node has it. */
   request(incoming: IncomingMessage, outgoing: ServerResponse, connection: Connection): boolean;
   /** As it came. */
@@ -101,6 +103,7 @@ function openNode(
   const plain =
     short &&
     new PlainConnections(server, tls === undefined ? 'connection' : 'secureConnection', {
+      waits: (path, length) => short.waits(path, length),
       answer: (request, outgoing, socket) => short.plain(request, outgoing, connectionAt(socket)),
       firstMs: SERVER_LIMITS.headersTimeout,
       keepAliveMs: SERVER_LIMITS.keepAliveTimeout,
