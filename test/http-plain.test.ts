@@ -417,7 +417,7 @@ describe.skipIf('Deno' in globalThis)('a connection', () => {
   });
 
   it('says of bytes that they have gone out when they have', async () => {
-    const length = 1_000_000;
+    const [length, letters] = [1_000_000, [...'abcdefghijklmnopqrst']];
     let gone = 0;
     const served = await serve({
       answer({ pieces }, outgoing) {
@@ -432,7 +432,6 @@ describe.skipIf('Deno' in globalThis)('a connection', () => {
     });
     const raw = await open(served.port);
     raw.socket.pause();
-    const letters = [...'abcdefghijklmnopqrst'];
     for (const letter of letters) {
       raw.socket.write(post(letter));
       await pause(5);

@@ -296,7 +296,10 @@ class Answer {
   }
 
   #handle(verdict: number): bigint {
-    return this.#view.getBigUint64(verdict + abi.VERDICT_HANDLE, true);
+    const low = this.#view.getUint32(verdict + abi.VERDICT_HANDLE, true);
+    const high = this.#view.getUint32(verdict + abi.VERDICT_HANDLE + 4, true);
+    // Mostly there is none, and a BigInt costs as much as the rest of a verdict here.
+    return low === 0 && high === 0 ? 0n : (BigInt(high) << 32n) | BigInt(low);
   }
 
   #hasReply(verdict: number): boolean {

@@ -86,7 +86,8 @@ export class FrameHost {
   #run(owner: FrameOwner, bytes: Uint8Array, nowNs: bigint, copy: Copy): Uint8Array {
     const deps = this.#deps;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const call = { deps, owner, owners: this.#owners, bytes, view, nowNs };
+    const accepts = owner.caller.rights.has('accept');
+    const call = { deps, owner, owners: this.#owners, accepts, bytes, view, nowNs };
     const carried = carryPrevious(call);
     const prepared: Prepared[] = [];
     const challenges: Challenge[] = [];
@@ -96,7 +97,7 @@ export class FrameHost {
       challenges.push(each.challenge);
     }
     const host = { nowNs, policy: deps.policy };
-    const granted = owner.caller.rights.has('accept') ? GRANTED_ACCEPT : GRANTED;
+    const granted = accepts ? GRANTED_ACCEPT : GRANTED;
     const response = deps.engine.run(bytes, host, challenges, granted);
     return answerOf(call, prepared, copy(response), carried);
   }

@@ -28,6 +28,8 @@ export interface FrameCall {
   readonly deps: AppDeps;
   readonly owner: FrameOwner;
   readonly owners: FrameOwners;
+  /** Whether the owner may ask for what only the service gets. */
+  readonly accepts: boolean;
   readonly bytes: Uint8Array;
   readonly view: DataView;
   readonly nowNs: bigint;
@@ -52,7 +54,7 @@ export function prepareRecord(call: FrameCall, at: number): Prepared {
       return rights.has('explain') ? PLAIN : refuse(call, at);
     case abi.KIND_SIGN:
     case abi.KIND_SIGN_VERIFY:
-      if (!call.deps.sign || !rights.has('accept')) return refuse(call, at);
+      if (!call.deps.sign || !call.accepts) return refuse(call, at);
       return prepareHandle(call, at);
     default:
       return refuse(call, at);
@@ -74,8 +76,8 @@ function prepareVerify(call: FrameCall, at: number, flags: number): Prepared {
   const length = view.getUint32(at + abi.RECORD_BYTES, true);
   const service = view.getUint32(at + abi.RECORD_SERVICE, true);
   // The monitors' own services belong to the admin listener.
-  if (length < abi.VERIFY_LEN || !SERVICES.has(service)) return refuse(call, at);
-  if (!owner.caller.rights.has('accept')) {
+  if (length < abi.VERIFY_LEN || !isServed(service)) return refuse(call, at);
+  if (!call.accepts) {
     return asksMore(call, at, flags) ? refuse(call, at) : UNCHALLENGED;
   }
   const authorizer = part(call, at, length, abi.VERIFY_AUTHORIZER);
@@ -108,6 +110,14 @@ function prepareVerify(call: FrameCall, at: number, flags: number): Prepared {
   }
   view.setUint16(at + abi.RECORD_FLAGS, flagsFor(freshness, flags), true);
   return { challenge: challengeOf(freshness), verify: { request, freshness } };
+}
+
+function isServed(service: number): boolean {
+  return (
+    service === abi.ENTITY_TYPE_OSD ||
+    service === abi.ENTITY_TYPE_MDS ||
+    service === abi.ENTITY_TYPE_MGR
+  );
 }
 
 /** Whether a record asks for what only a caller with `accept` gets. No part is looked at. */
@@ -216,11 +226,6 @@ const FLAGS_OF_KIND: Readonly<Record<number, number>> = {
 };
 /** A bit outside of FLAGS_ALL. */
 const FLAG_UNKNOWN = 0x8000;
-const SERVICES: ReadonlySet<number> = new Set([
-  abi.ENTITY_TYPE_MDS,
-  abi.ENTITY_TYPE_OSD,
-  abi.ENTITY_TYPE_MGR,
-]);
 const CONNECTION_LEN_MAX = 64;
 const TOKEN_LEN_MAX = 512;
 const NONE = new Uint8Array(0);
