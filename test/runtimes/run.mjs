@@ -48,9 +48,9 @@ function suitesOnDeno(json) {
       ? []
       : ['--reporter=default', '--reporter=json', `--outputFile.json=${json}`];
   // What is about a service, about time or about the package says nothing new here; and the short
-  // way is one of Node's server.
+  // ways are those of Node's server.
   const slow = ['*-live', '*etcd*', '*-soak', '*-scale', '*-crash', 'dudect'];
-  const without = [...slow, 'package*', 'http-direct'];
+  const without = [...slow, 'package*', 'http-direct', 'http-plain'];
   const excluded = without.flatMap((name) => ['--exclude', `**/${name}.test.ts`]);
   const env = { ...process.env, ORACLE_CASES: '5000', WITHOUT_SERVICES: '1' };
   delete env.REQUIRE_SERVICES;
