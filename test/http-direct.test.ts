@@ -255,6 +255,29 @@ describe('the short way and the long one', () => {
     expect(seen.facts).toContain('body.incomplete');
   });
 
+  it('counts the time for which a body is waited for', async () => {
+    const seconds: number[] = [];
+    const { observe } = deps;
+    deps.observe = { ...observe!, request: (each) => void seconds.push(each.seconds) };
+    const body = JSON.stringify(question());
+    for (const way of ['long', 'short'] as const) {
+      for (const close of ['', 'connection: close\r\n']) {
+        const socket = connect(ways[way].unix);
+        const length = `content-length: ${body.length}`;
+        const head = `POST /v1/verify HTTP/1.1\r\nhost: h\r\n${JSON_TYPE}\r\n${close}${length}`;
+        socket.write(`${head}\r\n\r\n{`);
+        await new Promise((resolve) => setTimeout(resolve, 40));
+        socket.write(body.slice(1));
+        const answered = seconds.length + 1;
+        await expect.poll(() => seconds.length).toBe(answered);
+        socket.destroy();
+      }
+    }
+    deps.observe = observe;
+    for (const each of seconds) expect(each).toBeGreaterThan(0.03);
+    expect(seconds).toHaveLength(4);
+  });
+
   it('takes a body in chunks and in another spelling of the type', async () => {
     const body = chunked(JSON.stringify(question({ service: 'osd' })));
     const headers = ['Content-Type: APPLICATION/json; charset="utf-8"'];

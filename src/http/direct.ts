@@ -71,14 +71,15 @@ export function makeDirect(deps: AppDeps): Direct {
       if (route === undefined) return false;
       const headers = plainHeaders(incoming);
       if (headers === undefined || !isHost(headers)) return false;
-      const exchange = new Exchange(deps, url, new NodeOutgoing(outgoing));
+      const out = new NodeOutgoing(outgoing);
+      const exchange = new Exchange(deps, url, out, performance.now());
       exchange.receive(route, incoming, headers, listener);
       return true;
     },
-    plain({ path, headers, pieces, missing }, outgoing, listener) {
+    plain({ path, headers, pieces, missing, startedMs }, outgoing, listener) {
       const route = routes.get(path);
       if (route === undefined || !isHost(headers)) return false;
-      const exchange = new Exchange(deps, path, outgoing);
+      const exchange = new Exchange(deps, path, outgoing, startedMs);
       exchange.take(route, missing > 0 ? undefined : pieces, headers, listener);
       return true;
     },
@@ -124,10 +125,12 @@ class Exchange {
   readonly #deps: AppDeps;
   readonly #path: string;
   readonly #outgoing: Outgoing;
-  readonly #startedMs = performance.now();
+  readonly #startedMs: number;
   #requestId = '';
 
-  constructor(deps: AppDeps, path: string, outgoing: Outgoing) {
+  /** @param startedMs when the request began, by performance.now() */
+  constructor(deps: AppDeps, path: string, outgoing: Outgoing, startedMs: number) {
+    this.#startedMs = startedMs;
     this.#deps = deps;
     this.#path = path;
     this.#outgoing = outgoing;

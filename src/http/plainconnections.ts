@@ -85,7 +85,7 @@ interface Ways extends PlainOptions {
 }
 
 /** A request whose body is on its way. */
-interface Partial {
+interface Begun {
   readonly request: PlainRequest;
   /** All that has come, the head included. */
   readonly came: Buffer[];
@@ -98,7 +98,7 @@ class PlainConnection implements Outgoing {
   readonly #ways: Ways;
   /** A request has not been answered yet. */
   #busy = false;
-  #partial: Partial | undefined;
+  #begun: Begun | undefined;
   #isFirst = true;
 
   constructor(socket: Socket, ways: Ways) {
@@ -165,8 +165,8 @@ class PlainConnection implements Outgoing {
   }
 
   readonly #onData = (bytes: Buffer): void => {
-    if (this.#partial !== undefined) {
-      this.#goOn(this.#partial, bytes);
+    if (this.#begun !== undefined) {
+      this.#goOn(this.#begun, bytes);
       return;
     }
     const request = parsePlain(bytes);
@@ -176,23 +176,23 @@ class PlainConnection implements Outgoing {
       this.#leave([bytes]);
     } else {
       this.#busy = true;
-      const deadline = DEADLINES.add(PARTIAL_MS, () => this.#leave(this.#partial!.came));
-      this.#partial = { request, came: [bytes], missing: request.missing, deadline };
+      const deadline = DEADLINES.add(BEGUN_MS, () => this.#leave(this.#begun!.came));
+      this.#begun = { request, came: [bytes], missing: request.missing, deadline };
     }
   };
 
   /** More of a body. */
-  #goOn(partial: Partial, bytes: Buffer): void {
-    partial.came.push(bytes);
-    partial.missing -= bytes.length;
-    if (partial.missing > 0) return;
-    this.#drop(partial);
-    if (partial.missing < 0) {
-      this.#leave(partial.came);
+  #goOn(begun: Begun, bytes: Buffer): void {
+    begun.came.push(bytes);
+    begun.missing -= bytes.length;
+    if (begun.missing > 0) return;
+    this.#drop(begun);
+    if (begun.missing < 0) {
+      this.#leave(begun.came);
       return;
     }
-    const pieces = [...partial.request.pieces, ...partial.came.slice(1)];
-    this.#take({ ...partial.request, pieces, missing: 0 }, partial.came);
+    const pieces = [...begun.request.pieces, ...begun.came.slice(1)];
+    this.#take({ ...begun.request, pieces, missing: 0 }, begun.came);
   }
 
   #take(request: PlainRequest, came: Buffer[]): void {
@@ -206,17 +206,17 @@ class PlainConnection implements Outgoing {
     }
   }
 
-  #drop(partial: Partial): void {
-    DEADLINES.remove(partial.deadline);
-    this.#partial = undefined;
+  #drop(begun: Begun): void {
+    DEADLINES.remove(begun.deadline);
+    this.#begun = undefined;
   }
 
   /** The client has gone before its request was whole. */
   #abandon(): void {
-    const partial = this.#partial;
-    if (partial === undefined) return;
-    this.#drop(partial);
-    this.#ways.answer(partial.request, this, this.#socket);
+    const begun = this.#begun;
+    if (begun === undefined) return;
+    this.#drop(begun);
+    this.#ways.answer(begun.request, this, this.#socket);
   }
 
   /** As Node's server does: whoever ends his side gets what has been written, and no more. */
@@ -239,7 +239,7 @@ class PlainConnection implements Outgoing {
 
   #leave(came: Buffer[]): void {
     const socket = this.#socket;
-    if (this.#partial !== undefined) this.#drop(this.#partial);
+    if (this.#begun !== undefined) this.#drop(this.#begun);
     socket.setTimeout(0);
     socket.off('timeout', this.#onTimeout).off('data', this.#onData);
     socket.off('end', this.#onEnd).off('error', this.#onError).off('close', this.#onClose);
@@ -256,5 +256,5 @@ function httpDate(): string {
 
 const DEADLINES = new Deadlines();
 /** How long the rest of a body is waited for here. */
-const PARTIAL_MS = 100;
+const BEGUN_MS = 100;
 let dated = { second: -1, text: '' };

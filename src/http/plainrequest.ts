@@ -17,10 +17,13 @@ export interface PlainRequest {
   readonly pieces: readonly Uint8Array[];
   /** Bytes of the body that are still to come. */
   readonly missing: number;
+  /** When it began to be read, by performance.now(). */
+  readonly startedMs: number;
 }
 
 /** The request that these bytes begin; undefined for all else. Never throws. */
 export function parsePlain(bytes: Buffer): PlainRequest | undefined {
+  const startedMs = performance.now();
   const text = bytes.toString('latin1', 0, Math.min(bytes.length, HEAD_LEN_MAX));
   const headEnd = text.indexOf('\r\n\r\n');
   const lineEnd = text.indexOf('\r\n');
@@ -39,7 +42,7 @@ export function parsePlain(bytes: Buffer): PlainRequest | undefined {
   if (length === undefined || missing < 0) return undefined;
   // RFC 9112 section 3.2.
   if (!headers.has('host')) return undefined;
-  return { path, headers, pieces: [bytes.subarray(bodyAt)], missing };
+  return { path, headers, pieces: [bytes.subarray(bodyAt)], missing, startedMs };
 }
 
 class PlainHeaders implements HeaderLookup {
