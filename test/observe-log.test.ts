@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { LogRecord } from '../src/http/deps.ts';
+import { DecisionLog } from '../src/observe/decisionlog.ts';
 import { createLogger, loadHashKey, SidecarObserver } from '../src/observe/index.ts';
 import { RotatingFile } from '../src/observe/rotatingfile.ts';
 import { NOW_NS } from './authorizers.ts';
@@ -202,6 +203,44 @@ describe('the decision log', () => {
     expect(all[3]).toMatchObject({ item: 0, pool: 'everton' });
     expect(kit.logs).toEqual([]);
     expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  it('names each line by its own answer, whatever stood before', async () => {
+    const written: string[] = [];
+    const write = (line: string): boolean => written.push(line) > 0;
+    let nowNs = NOW_NS;
+    const log = new DecisionLog({
+      ...{ file: { write, writeNow: write }, clock: () => nowNs, sample: 1 },
+      dropped: () => undefined,
+    });
+    const fixed = { decision: true, reason: 'ok', check: 'ok' } as const;
+    const a = { ...fixed, id: 'a', requestId: 'ra', call: 'checks', caller: 'x"y', service: 'osd' };
+    const b = { ...fixed, id: 'b', requestId: 'rb', call: 'check', caller: 'unix', service: 'mds' };
+    const asked = [{ ...a, item: 0 }, { ...a, item: 1 }, b, { ...a, item: 2 }, { ...b, id: 'c' }];
+    for (const facts of [...asked, { ...b, requestId: undefined }, { ...b, id: 'd', item: 0 }]) {
+      log.add(facts);
+      nowNs += 1_000_000_000n;
+    }
+    const lines = written.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(
+      lines.map((line) => [
+        line.decision_id,
+        line.item,
+        line.request_id,
+        line.caller,
+        line.service,
+      ]),
+    ).toEqual([
+      ['a', 0, 'ra', 'x"y', 'osd'],
+      ['a', 1, 'ra', 'x"y', 'osd'],
+      ['b', undefined, 'rb', 'unix', 'mds'],
+      ['a', 2, 'ra', 'x"y', 'osd'],
+      ['c', undefined, 'rb', 'unix', 'mds'],
+      ['b', undefined, undefined, 'unix', 'mds'],
+      ['d', 0, 'rb', 'unix', 'mds'],
+    ]);
+    // The decisions of an answer are of one time; all others of their own.
+    expect(new Set(lines.map(({ time }) => time)).size).toBe(6);
   });
 
   it('has the exact rule where the answer is masked', async () => {

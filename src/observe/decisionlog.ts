@@ -26,9 +26,18 @@ export interface DecisionLogOptions {
   readonly dropped: (decision: 'allowed' | 'denied') => void;
 }
 
+/** What lines of one answer have in common. */
+interface Shared {
+  readonly id: string;
+  readonly before: string;
+  readonly after: string;
+}
+
 export class DecisionLog {
   readonly #options: DecisionLogOptions;
   #allowed = 0;
+  /** Of the last decision. */
+  #shared: Shared = { id: '', before: '', after: '' };
 
   constructor(options: DecisionLogOptions) {
     this.#options = options;
@@ -49,17 +58,27 @@ export class DecisionLog {
 
   #line(facts: DecisionFacts): string {
     const { verdict, op, item } = facts;
-    const { clock, sample } = this.#options;
-    // All but the caller's name are words of ours, ids among them: nothing to look for in them.
+    const { sample } = this.#options;
+    // Those of one answer are decided at one time, on one question of one caller.
+    const shared = item !== undefined && facts.id === this.#shared.id;
+    const { before, after } = shared ? this.#shared : this.#share(facts);
     const line =
-      `${beginLine(clock(), 'info', 'decision')},"decision_id":"${facts.id}"` +
-      (item === undefined ? '' : `,"item":${item}`) +
-      `${lineField('request_id', facts.requestId)},"call":"${facts.call}"` +
-      `${lineField('caller', facts.caller)},"service":"${facts.service}"` +
+      `${before}${item === undefined ? '' : `,"item":${item}`}${after}` +
       `,"decision":${facts.decision},"reason":"${facts.reason}","check":"${facts.check}"`;
     const sampled = facts.decision && sample > 1 ? `,"sample":${sample}` : '';
     const proven = verdict === undefined ? '' : provenFields(verdict);
     return endLine(line + proven + (isObject(op) ? this.#opFields(op) : '') + sampled);
+  }
+
+  /** What stands before and behind the place of a decision in its answer. */
+  #share({ id, requestId, call, caller, service }: DecisionFacts): Shared {
+    // All but the caller's names are words of ours, ids among them: nothing to look for in them.
+    const before = `${beginLine(this.#options.clock(), 'info', 'decision')},"decision_id":"${id}"`;
+    const names = [lineField('request_id', requestId), `,"call":"${call}"`];
+    // Joined it is one piece; a sum would be put together anew in every line.
+    const after = [...names, lineField('caller', caller), `,"service":"${service}"`].join('');
+    this.#shared = { id, before, after };
+    return this.#shared;
   }
 
   /** The operation by what it names; values such as the arguments of a command stay out. */
