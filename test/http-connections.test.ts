@@ -1,50 +1,16 @@
 /** What one HTTP connection may take from the others: pipelines and bodies that nobody wants. */
 
 import { createServer, IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { inTurn } from '../src/http/connections.ts';
+import { RawHttp } from './raw-http.ts';
 
 type Listener = (request: IncomingMessage, response: ServerResponse) => void;
 
-const closing: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  await Promise.all(closing.splice(0).map((close) => close()));
-});
+const http = new RawHttp();
+afterEach(() => http.close());
 
-async function serve(listener: Listener): Promise<number> {
-  const server = createServer(inTurn(listener));
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  closing.push(
-    () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  );
-  return (server.address() as AddressInfo).port;
-}
-
-interface Raw {
-  readonly socket: Socket;
-  text: string;
-  readonly closed: Promise<void>;
-}
-
-async function open(port: number): Promise<Raw> {
-  const socket = connect(port, '127.0.0.1');
-  socket.on('error', () => undefined);
-  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
-  const raw: Raw = { socket, text: '', closed };
-  socket.on('data', (bytes) => {
-    raw.text += bytes;
-  });
-  await new Promise<void>((resolve) => socket.once('connect', () => resolve()));
-  closing.push(async () => void socket.destroy());
-  return raw;
-}
-
+const serve = (listener: Listener): Promise<number> => http.listen(createServer(inTurn(listener)));
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`;
 
 // Deno.serve has its own ways; Node and Bun share these.
@@ -60,7 +26,7 @@ describe.skipIf('Deno' in globalThis)('requests of one connection', () => {
         response.end(`<${request.url}>`);
       }, 1);
     });
-    const raw = await open(port);
+    const raw = await http.open(port);
     const paths = Array.from({ length: 100 }, (_, n) => `/${n}`);
     raw.socket.write(paths.map(get).join(''));
     const answers = (): string[] =>
@@ -76,11 +42,11 @@ describe.skipIf('Deno' in globalThis)('requests of one connection', () => {
       count += 1;
       response.end('x'.repeat(200_000));
     });
-    const raw = await open(port);
+    const raw = await http.open(port);
     raw.socket.pause();
     const many = get('/').repeat(100);
     for (let n = 0; n < 100; n++) raw.socket.write(many);
-    const other = await open(port);
+    const other = await http.open(port);
     other.socket.write(get('/'));
     await expect.poll(() => other.text.length).toBeGreaterThan(200_000);
     // What the kernel takes of the answers is answered; the rest of ten thousand is not.
@@ -105,7 +71,7 @@ describe.skipIf('Deno' in globalThis)('a body that nobody wants', () => {
 
   it('is read, if it is short, and the connection lives on', async () => {
     const port = await serve(refuse);
-    const raw = await open(port);
+    const raw = await http.open(port);
     for (let n = 1; n <= 3; n++) {
       raw.socket.write(head(500_000) + 'x'.repeat(500_000));
       await expect.poll(() => raw.text.split('too much').length - 1).toBe(n);
@@ -115,7 +81,7 @@ describe.skipIf('Deno' in globalThis)('a body that nobody wants', () => {
 
   it('is not read to its end, if it is long; the answer can be read all the same', async () => {
     const port = await serve(refuse);
-    const raw = await open(port);
+    const raw = await http.open(port);
     raw.socket.write(head(2 ** 30));
     const chunk = Buffer.alloc(65_536, 'x');
     const more = (): void => {
@@ -131,7 +97,7 @@ describe.skipIf('Deno' in globalThis)('a body that nobody wants', () => {
 
   it('that never comes does not keep the connection', async () => {
     const port = await serve(refuse);
-    const raw = await open(port);
+    const raw = await http.open(port);
     raw.socket.write(head(1000));
     await raw.closed;
     expect(raw.text).toContain('too much');

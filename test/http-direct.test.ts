@@ -93,6 +93,8 @@ interface Asked {
   readonly hangUp?: boolean;
   /** The client asks for no end of the connection, and ends it when it has its answer. */
   readonly keep?: boolean;
+  /** It leaves that to the server. */
+  readonly waits?: boolean;
 }
 
 interface Seen {
@@ -122,7 +124,8 @@ async function ask(way: Way, asked: Asked): Promise<Seen> {
     });
     socket.on('data', (bytes) => {
       pieces.push(bytes as Buffer);
-      if (asked.keep === true && isWhole(Buffer.concat(pieces))) socket.end();
+      if (asked.keep === true && asked.waits !== true && isWhole(Buffer.concat(pieces)))
+        socket.end();
     });
     socket.on('error', reject);
     socket.on('close', () => resolve(Buffer.concat(pieces).toString()));
@@ -379,6 +382,11 @@ describe('the short way and the long one', () => {
     };
     deps.observe = { ...observe!, request: fails };
     await ask('short', { body });
+    let calls = 0;
+    deps.observe = { ...observe!, request: () => (++calls === 1 ? fails() : undefined) };
+    // Nothing behind the one answer: it would be taken for the answer to what comes next.
+    const kept = await ask('short', { body, keep: true, waits: true });
+    expect(`${kept.status}${kept.body}`.match(/HTTP\/1\.1/g)).toHaveLength(1);
     deps.observe = observe;
     deps.log = fails;
     deps.clock = fails;

@@ -6,18 +6,16 @@
 
 import { Buffer } from 'node:buffer';
 import { createServer, type Server } from 'node:http';
-import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Outgoing } from '../src/http/direct.ts';
 import { PlainConnections, type PlainOptions } from '../src/http/plainconnections.ts';
 import { type PlainRequest, parsePlain } from '../src/http/plainrequest.ts';
+import { type Raw, RawHttp } from './raw-http.ts';
 import { Rng, seedOf } from './rng.ts';
 
 const CASES = 1_500;
-const closing: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  await Promise.all(closing.splice(0).map((close) => close()));
-});
+const http = new RawHttp();
+afterEach(() => http.close());
 
 interface Served {
   readonly port: number;
@@ -51,16 +49,7 @@ async function serve(options: Partial<PlainOptions> = {}): Promise<Served> {
     firstMs: options.firstMs ?? 10_000,
     keepAliveMs: options.keepAliveMs ?? 5_000,
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  closing.push(
-    () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-        plain.closeAll();
-      }),
-  );
-  return { port: (server.address() as AddressInfo).port, server, plain, plainly, byNode };
+  return { port: await http.listen(server), server, plain, plainly, byNode };
 }
 
 function echo(request: PlainRequest, outgoing: Outgoing): boolean {
@@ -73,26 +62,8 @@ function bodyOf({ pieces }: PlainRequest): string {
 }
 
 function send(outgoing: Outgoing, body: string, headers: Record<string, string> = {}): void {
-  outgoing.send(200, { ...headers, 'content-length': `${Buffer.byteLength(body)}` }, body);
-}
-
-interface Raw {
-  readonly socket: Socket;
-  text: string;
-  readonly closed: Promise<void>;
-}
-
-async function open(port: number): Promise<Raw> {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-  socket.on('error', () => undefined);
-  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
-  const raw: Raw = { socket, text: '', closed };
-  socket.on('data', (bytes) => {
-    raw.text += (bytes as Buffer).toString('latin1');
-  });
-  await new Promise<void>((resolve) => socket.once('connect', () => resolve()));
-  closing.push(async () => void socket.destroy());
-  return raw;
+  const all = { ...headers, 'content-length': `${Buffer.byteLength(body)}` };
+  outgoing.send({ status: 200, headers: all, body, done: undefined });
 }
 
 const post = (body: string, more = ''): string =>
@@ -178,15 +149,7 @@ describe('a plain request', () => {
         response.end();
       });
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    closing.push(
-      () =>
-        new Promise((resolve) => {
-          server.close(() => resolve());
-          server.closeAllConnections();
-        }),
-    );
-    const { port } = server.address() as AddressInfo;
+    const port = await http.listen(server);
     let taken = 0;
     for (let n = 0; n < CASES; n++) {
       const bytes = altered(rng);
@@ -194,7 +157,7 @@ describe('a plain request', () => {
       if (request === undefined || request.missing > 0) continue;
       taken += 1;
       seen.length = 0;
-      const raw = await open(port);
+      const raw = await http.open(port);
       raw.socket.write(bytes);
       await expect.poll(() => raw.text, { interval: 1 }).toMatch(/^HTTP\/1\.1 200 /);
       raw.socket.destroy();
@@ -239,7 +202,7 @@ const MEANT = [...'\r\n :\t\0aZ0-,;"()/'];
 describe('a connection', () => {
   it('brings one plain request after the other', async () => {
     const served = await serve();
-    const raw = await open(served.port);
+    const raw = await http.open(served.port);
     const wanted: string[] = [];
     for (let n = 0; n < 20; n++) {
       raw.socket.write(post(`${n}`));
@@ -259,7 +222,7 @@ describe('a connection', () => {
     const cuts = Array.from({ length: text.length - 1 }, (_, n) => n + 1);
     await Promise.all(
       cuts.map(async (cut) => {
-        const raw = await open(served.port);
+        const raw = await http.open(served.port);
         const by = cut < bodyAt ? 'N:' : '';
         raw.socket.write(post('whole'));
         await come(raw, ['whole']);
@@ -276,7 +239,7 @@ describe('a connection', () => {
 
   it('waits for a long body in many pieces', async () => {
     const served = await serve();
-    const raw = await open(served.port);
+    const raw = await http.open(served.port);
     const body = Array.from({ length: 2_000 }, (_, n) => `${n}`).join(' ');
     for (let at = 0; at < 2; at++) {
       const text = post(body);
@@ -295,7 +258,7 @@ describe('a connection', () => {
     ['has more behind it', `x${post('y')}`, { pause: 20, length: 1 }],
   ])('goes on at the server with a body that %s', async (_, body, how) => {
     const served = await serve();
-    const raw = await open(served.port);
+    const raw = await http.open(served.port);
     const text = 'length' in how ? post('x') + body.slice(1) : post(body);
     const cut = text.indexOf('\r\n\r\n') + 4;
     raw.socket.write(text.slice(0, cut));
@@ -307,7 +270,7 @@ describe('a connection', () => {
 
   it.each(['end', 'resetAndDestroy'] as const)('is abandoned in a body by %s', async (way) => {
     const served = await serve();
-    const raw = await open(served.port);
+    const raw = await http.open(served.port);
     raw.socket.write(post('x').replace('Length: 1', 'Length: 2'));
     await pause(20);
     raw.socket[way]();
@@ -320,14 +283,14 @@ describe('a connection', () => {
 
   it('goes on at the server with all that came at once, in order', async () => {
     const served = await serve();
-    const raw = await open(served.port);
+    const raw = await http.open(served.port);
     raw.socket.write(post('1'));
     await come(raw, ['1']);
     raw.socket.write(post('2') + post('3') + post('4').slice(0, 9));
     await come(raw, ['1', 'N:2', 'N:3']);
     raw.socket.write(post('4').slice(9));
     await come(raw, ['1', 'N:2', 'N:3', 'N:4']);
-    const nonsense = await open(served.port);
+    const nonsense = await http.open(served.port);
     nonsense.socket.write('nonsense\r\n\r\n');
     await nonsense.closed;
     expect(nonsense.text).toMatch(/^HTTP\/1\.1 400 /);
@@ -335,7 +298,7 @@ describe('a connection', () => {
 
   it('goes on at the server with a request that is not answered here', async () => {
     const served = await serve({ answer: () => false });
-    const raw = await open(served.port);
+    const raw = await http.open(served.port);
     raw.socket.write(post('1'));
     await come(raw, ['N:1']);
     raw.socket.write(post('2'));
@@ -345,13 +308,18 @@ describe('a connection', () => {
 
   it('waits with the next request for an answer that comes later', async () => {
     const due: (() => void)[] = [];
+    let free = 0;
     const served = await serve({
       answer(request, outgoing) {
-        due.push(() => void echo(request, outgoing));
+        const [body, headers] = [bodyOf(request), { 'content-length': '1' }];
+        const done = (): void => {
+          free += 1;
+        };
+        due.push(() => outgoing.send({ status: 200, headers, body, done }));
         return true;
       },
     });
-    const raw = await open(served.port);
+    const raw = await http.open(served.port);
     raw.socket.write(post('1'));
     await expect.poll(() => due.length).toBe(1);
     raw.socket.write(post('2'));
@@ -365,14 +333,15 @@ describe('a connection', () => {
     await expect.poll(() => due.length).toBe(3);
     raw.socket.resetAndDestroy();
     await pause(50);
-    // Nobody is there any more.
+    // Nobody is there any more: the bytes are free at once.
     due[2]!();
+    expect(free).toBe(3);
     expect(served.byNode).toEqual([]);
   });
 
   it('gets its answer when the client has ended its side', async () => {
     const served = await serve();
-    const raw = await open(served.port);
+    const raw = await http.open(served.port);
     raw.socket.end(post('1'));
     await raw.closed;
     expect(bodies(raw)).toEqual(['1']);
@@ -385,12 +354,31 @@ describe('a connection', () => {
         return true;
       },
     });
-    const raw = await open(served.port);
+    const raw = await http.open(served.port);
     raw.socket.write(post('1'));
     await raw.closed;
     expect(raw.text).not.toMatch(/keep-alive/i);
     expect(raw.text).toContain('content-length: 2\r\n');
     expect(raw.text.endsWith(Buffer.from('ä').toString('latin1'))).toBe(true);
+  });
+
+  it('is asked nothing more behind an answer that ends it, though that is not taken', async () => {
+    const served = await serve({
+      answer(_, outgoing) {
+        send(outgoing, 'x'.repeat(20_000_000), { connection: 'close' });
+        return true;
+      },
+    });
+    const raw = await http.open(served.port);
+    raw.socket.pause();
+    for (const body of ['1', '2', '3']) {
+      raw.socket.write(post(body));
+      await pause(30);
+    }
+    expect(served.plainly).toHaveLength(1);
+    raw.socket.resume();
+    await raw.closed;
+    expect(served.byNode).toEqual([]);
   });
 
   it('is not heard while it does not take its answers', async () => {
@@ -401,7 +389,7 @@ describe('a connection', () => {
         return true;
       },
     });
-    const raw = await open(served.port);
+    const raw = await http.open(served.port);
     raw.socket.pause();
     for (let n = 0; n < 60; n++) {
       raw.socket.write(post(`${n}`));
@@ -426,11 +414,11 @@ describe('a connection', () => {
           gone += 1;
           body.fill(0);
         };
-        outgoing.send(200, { 'content-length': `${length}` }, body, done);
+        outgoing.send({ status: 200, headers: { 'content-length': `${length}` }, body, done });
         return true;
       },
     });
-    const raw = await open(served.port);
+    const raw = await http.open(served.port);
     raw.socket.pause();
     for (const letter of letters) {
       raw.socket.write(post(letter));
@@ -456,7 +444,7 @@ describe('a connection', () => {
       },
     });
     const started = performance.now();
-    const [silent, one, long] = await Promise.all([1, 2, 3].map(() => open(served.port)));
+    const [silent, one, long] = await Promise.all([1, 2, 3].map(() => http.open(served.port)));
     one!.socket.write(post('1'));
     long!.socket.write(post('long'));
     await one!.closed;
@@ -479,7 +467,9 @@ describe('a connection', () => {
         return true;
       },
     });
-    const [fresh, idle, busy, stuck] = await Promise.all([1, 2, 3, 4].map(() => open(served.port)));
+    const [fresh, idle, busy, stuck] = await Promise.all(
+      [1, 2, 3, 4].map(() => http.open(served.port)),
+    );
     idle!.socket.write(post('1'));
     busy!.socket.write(post('busy'));
     stuck!.socket.write(post('stuck'));

@@ -37,7 +37,11 @@ describe('a slab', () => {
     const long = slabs.copy(new Uint8Array(1_048_577).fill(7));
     expect(long.every((byte) => byte === 7)).toBe(true);
     slabs.giveBack(long);
-    const copies = Array.from({ length: 20 }, () => slabs.copy(new Uint8Array(1)));
+    const copies = Array.from({ length: 20 }, (_, n) => slabs.copy(Uint8Array.of(n)));
+    expect(copies.map(([byte]) => byte)).toEqual(copies.map((_, n) => n));
+    // Whoever makes all of them wait gets no more memory than his answers take.
+    const lengths = copies.map(({ buffer }) => buffer.byteLength);
+    expect(lengths).toEqual([...Array(8).fill(1_048_576), ...Array(12).fill(1)]);
     for (const copy of copies) slabs.giveBack(copy);
     const again = Array.from({ length: 20 }, () => slabs.copy(new Uint8Array(1)).buffer);
     const old = again.filter((buffer) => copies.some((copy) => copy.buffer === buffer));

@@ -37,15 +37,19 @@ export interface Direct {
 
 /** What an answer goes out by. */
 export interface Outgoing {
-  /** `headers` have the length of `body`; sent to nobody where the client has gone. */
-  send(
-    status: number,
-    headers: Readonly<Record<string, string>>,
-    body: string | Uint8Array,
-    /** Called when `body` has gone out, if it ever does. */
-    done?: () => void,
-  ): void;
+  /** Sends it, to nobody where the client has gone. Throws for the second one of a request. */
+  send(answer: Answer): void;
   destroy(): void;
+}
+
+/** A whole answer. */
+export interface Answer {
+  readonly status: number;
+  /** The length of the body is among them. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string | Uint8Array;
+  /** Called when `body` has gone out, or will not any more. */
+  readonly done: (() => void) | undefined;
 }
 
 /** A route that takes its body as bytes. */
@@ -105,14 +109,10 @@ class NodeOutgoing implements Outgoing {
     this.#response = response;
   }
 
-  send(
-    status: number,
-    headers: Readonly<Record<string, string>>,
-    body: string | Uint8Array,
-    done?: () => void,
-  ): void {
+  send({ status, headers, body, done }: Answer): void {
     this.#response.writeHead(status, headers);
-    this.#response.end(body, done);
+    if (done !== undefined) this.#response.once('close', done);
+    this.#response.end(body);
   }
 
   destroy(): void {
@@ -204,11 +204,11 @@ class Exchange {
 
   #finish(reply: Reply, problem: ProblemCode | undefined): void {
     const { state, observe } = this.#deps;
-    const { status = 200, body } = reply;
+    const { status = 200, body, done } = reply;
     const headers = headersOfReply(reply, state.draining, this.#requestId);
     headers['content-length'] =
       `${typeof body === 'string' ? Buffer.byteLength(body) : body.length}`;
-    this.#outgoing.send(status, headers, body, reply.done);
+    this.#outgoing.send({ status, headers, body, done });
     observe?.request({
       requestId: this.#requestId,
       route: this.#path,

@@ -10,7 +10,7 @@ import { Buffer } from 'node:buffer';
 import { type Server, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Deadline, Deadlines } from './deadlines.ts';
-import type { Outgoing } from './direct.ts';
+import type { Answer, Outgoing } from './direct.ts';
 import { type PlainRequest, parsePlain } from './plainrequest.ts';
 
 export interface PlainOptions {
@@ -109,22 +109,22 @@ class PlainConnection implements Outgoing {
     socket.on('end', this.#onEnd).on('error', this.#onError).on('close', this.#onClose);
   }
 
-  send(
-    status: number,
-    headers: Readonly<Record<string, string>>,
-    body: string | Uint8Array,
-    done?: () => void,
-  ): void {
+  send({ status, headers, body, done }: Answer): void {
     const socket = this.#socket;
+    // The client would take it for the answer to what it asks next.
+    if (!this.#busy) throw new Error('a request is answered twice');
     this.#busy = false;
-    if (!socket.writable) return;
+    if (!socket.writable) {
+      done?.();
+      return;
+    }
     const last = headers.connection === 'close';
     let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\n`;
     for (const name of Object.keys(headers)) head += `${name}: ${headers[name]}\r\n`;
     head += `Date: ${httpDate()}\r\n${last ? '' : this.#ways.keepAlive}\r\n`;
     this.#write(head, headers['content-length'], body, done);
     if (last || this.#ways.closing()) {
-      socket.destroySoon();
+      this.#end();
       return;
     }
     if (this.#isFirst) {
@@ -161,7 +161,13 @@ class PlainConnection implements Outgoing {
   }
 
   endIfIdle(): void {
-    if (!this.#busy) this.#socket.destroySoon();
+    if (!this.#busy) this.#end();
+  }
+
+  /** When all is written. RFC 9112 section 9.6: what still comes is no request any more. */
+  #end(): void {
+    this.#socket.off('data', this.#onData);
+    this.#socket.destroySoon();
   }
 
   readonly #onData = (bytes: Buffer): void => {

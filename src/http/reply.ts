@@ -15,7 +15,7 @@ export interface Reply {
   /** Content type. */
   readonly type: string;
   readonly body: string | Uint8Array<ArrayBuffer>;
-  /** Called when the body has gone out, where that can be seen: its bytes may be used again. */
+  /** Called where it can be seen that the body is out: its bytes may be used again. */
   readonly done?: () => void;
 }
 

@@ -4,11 +4,16 @@
  */
 export class Slabs {
   readonly #free: Uint8Array<ArrayBuffer>[] = [];
+  /** Of all slabs, those on their way among them. */
+  readonly #buffers = new Set<ArrayBuffer>();
 
-  /** A copy in a slab, or in memory of its own if it is too long for one. */
+  /**
+   * A copy in a slab; in memory of its own if it is too long for one, or while all are on their
+   * way: whoever leaves his answers unread keeps no more than their length.
+   */
   copy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-    if (bytes.length > SLAB_LEN) return bytes.slice();
-    const slab = this.#free.pop() ?? new Uint8Array(SLAB_LEN);
+    const slab = bytes.length > SLAB_LEN ? undefined : (this.#free.pop() ?? this.#make());
+    if (slab === undefined) return bytes.slice();
     slab.set(bytes);
     return slab.subarray(0, bytes.length);
   }
@@ -17,11 +22,16 @@ export class Slabs {
   giveBack(copy: Uint8Array<ArrayBuffer>): void {
     copy.fill(0);
     const { buffer } = copy;
-    if (buffer.byteLength === SLAB_LEN && this.#free.length < FREE_MAX) {
-      this.#free.push(new Uint8Array(buffer));
-    }
+    if (this.#buffers.has(buffer)) this.#free.push(new Uint8Array(buffer));
+  }
+
+  #make(): Uint8Array<ArrayBuffer> | undefined {
+    if (this.#buffers.size === SLABS_MAX) return undefined;
+    const slab = new Uint8Array(SLAB_LEN);
+    this.#buffers.add(slab.buffer);
+    return slab;
   }
 }
 
 const SLAB_LEN = 1_048_576;
-const FREE_MAX = 8;
+const SLABS_MAX = 8;
