@@ -43,15 +43,20 @@ class FrameCalls {
     requireType: requireFrames,
     decide: (pieces, caller) => {
       const copies: Uint8Array<ArrayBuffer>[] = [];
-      const answer = this.#run(pieces, caller, (bytes) => {
-        const copy = this.#slabs.copy(bytes);
-        copies.push(copy);
-        return copy;
-      });
       const done = (): void => {
         for (const copy of copies.splice(0)) this.#slabs.giveBack(copy);
       };
-      return { type: FRAMES_TYPE, body: answer, done };
+      const copied: Copy = (response) => {
+        const copy = this.#slabs.copy(response);
+        copies.push(copy);
+        return copy;
+      };
+      try {
+        return { type: FRAMES_TYPE, body: this.#run(pieces, caller, copied), done };
+      } catch (error) {
+        done();
+        throw error;
+      }
     },
   };
   readonly #host: FrameHost;
@@ -73,7 +78,9 @@ class FrameCalls {
     requireRight(caller, 'verify', 'this call');
     const bytes = together(pieces, this.#room);
     requireWhole(bytes);
-    return join(this.#host.answer(ownerOf(this.#owners, caller), bytes, copy));
+    const answers = this.#host.answer(ownerOf(this.#owners, caller), bytes, copy);
+    // As a rule one call of the core answers all.
+    return together(answers) as Uint8Array<ArrayBuffer>;
   }
 }
 
@@ -115,19 +122,6 @@ function requireWhole(bytes: Uint8Array): void {
     }
     at = end;
   }
-}
-
-function join(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  // As a rule one call of the core answers all.
-  if (pieces.length === 1) return pieces[0] as Uint8Array<ArrayBuffer>;
-  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }
 
 const FRAMES_TYPE = 'application/octet-stream';
