@@ -3,8 +3,8 @@
 import { Buffer } from 'node:buffer';
 
 export function keyText(bytes: Uint8Array): string {
-  // A Buffer is dear, and keys are short.
-  if (bytes.length <= SHORT) return String.fromCharCode(...bytes);
+  // A Buffer is dear, and keys are short; spread, they would go through an iterator.
+  if (bytes.length <= SHORT) return Reflect.apply(String.fromCharCode, undefined, bytes);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
 }
 

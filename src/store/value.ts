@@ -1,6 +1,7 @@
 /** Bytes of stored values: bounded reading, growing writing. */
 
 import type { StoreError } from '../errors.ts';
+import { keyText } from './text.ts';
 
 /** Builds one value; numbers out of range are a mistake of the caller: RangeError. */
 export class ValueWriter {
@@ -99,7 +100,7 @@ export class ValueReader {
     const length = this.count();
     const at = this.#take(length);
     const bytes = this.#bytes.subarray(at, at + length);
-    if (length <= SHORT && bytes.every(isAscii)) return String.fromCharCode(...bytes);
+    if (length <= SHORT && isAscii(bytes)) return keyText(bytes);
     try {
       return utf8Decoder.decode(bytes);
     } catch {
@@ -137,8 +138,10 @@ export class ValueReader {
   }
 }
 
-function isAscii(byte: number): boolean {
-  return byte < 0x80;
+function isAscii(bytes: Uint8Array): boolean {
+  // With a call for each byte this took half of the time of a text.
+  for (let at = 0; at < bytes.length; at++) if (bytes[at]! >= 0x80) return false;
+  return true;
 }
 
 /** Up to here the decoder takes longer than the text. */
